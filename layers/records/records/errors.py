@@ -1,0 +1,137 @@
+"""What can go wrong, in words of the domain. Nothing here knows HTTP: `api` holds the one table to statuses.
+
+RecordsError
+├── MalformedRequest          what was sent cannot be read at all
+├── UnsupportedMediaType      it can be read, but is not a kind of body that is taken here
+├── ValidationFailed          it is read, and a field of it is not right
+├── InvalidCredentials        unknown user, malformed token or wrong token: never said which
+├── EmailTaken
+├── RecordNotFound
+├── IdempotencyConflict       the same key came with other audio
+├── AudioRejected
+│   ├── AudioTooLarge         more than the direct road carries
+│   ├── UnsupportedAudio      not a WAV file, or a codec that is not accepted
+│   └── UnplayableAudio       a WAV file with nothing to play, or that cannot be converted right
+└── OurFault                  a retry is safe and may succeed
+    ├── Unavailable           AWS is failing or throttling
+    ├── ConversionError       ffmpeg is missing, was killed, or gave less than it must
+    └── ConversionTimeout     the conversion did not end in the time there is
+
+`code` is stable and is what a program tests; `message` is a sentence that a person can act on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RecordsError(Exception):
+    """The root of the tree."""
+
+    code: str = "unavailable"
+
+    def __init__(self, message: str, details: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class MalformedRequest(RecordsError):
+    code = "malformed_request"
+
+
+class UnsupportedMediaType(RecordsError):
+    code = "unsupported_media_type"
+
+
+class ValidationFailed(RecordsError):
+    """`problems`: pairs of a field's name and what is wrong with it."""
+
+    code = "validation_failed"
+
+    def __init__(self, *problems: tuple[str, str]) -> None:
+        details = [{"field": field, "problem": problem} for field, problem in problems]
+        super().__init__("Some fields are not right: see details, mend them and send again.", details)
+
+
+class InvalidCredentials(RecordsError):
+    code = "invalid_credentials"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The user id and the token do not match. Send the token that POST /users returned, "
+            "as 'Authorization: Bearer <token>'."
+        )
+
+
+class EmailTaken(RecordsError):
+    code = "email_taken"
+
+    def __init__(self) -> None:
+        super().__init__("A user with this e-mail exists already. Use that user's token, or another e-mail.")
+
+
+class RecordNotFound(RecordsError):
+    code = "record_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such recording. Check that the link was copied whole.")
+
+
+class IdempotencyConflict(RecordsError):
+    code = "idempotency_conflict"
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used for other audio. Send this audio under a key of its own.")
+
+
+class AudioRejected(RecordsError):
+    """The audio itself is at fault: the same bytes will never be accepted."""
+
+
+class AudioTooLarge(AudioRejected):
+    code = "audio_too_large"
+
+    def __init__(self, limit_bytes: int, message: str | None = None) -> None:
+        super().__init__(
+            message or f"The audio is larger than {limit_bytes} bytes. Send it through POST /uploads.",
+            {"limit_bytes": limit_bytes, "use": "POST /uploads"},
+        )
+
+
+class UnsupportedAudio(AudioRejected):
+    code = "unsupported_audio"
+
+
+class UnplayableAudio(AudioRejected):
+    """`reason` is stable and short, for a program; `message` is for a person."""
+
+    code = "unplayable_audio"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message, {"reason": reason})
+
+
+class OurFault(RecordsError):
+    """A fault on our side. The message never carries what the cause said: it is for the log alone."""
+
+
+class Unavailable(OurFault):
+    code = "unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The service is busy or a part of it is failing. Send the same request again in a moment.")
+
+
+class ConversionError(OurFault):
+    code = "conversion_error"
+
+    def __init__(self, message: str = "The conversion failed on our side, and will be tried again.") -> None:
+        super().__init__(message)
+
+
+class ConversionTimeout(OurFault):
+    code = "conversion_timeout"
+
+    def __init__(self, message: str = "The recording takes longer to convert than there is time for.") -> None:
+        super().__init__(message)

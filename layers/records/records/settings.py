@@ -1,0 +1,46 @@
+"""The environment of a function, read once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+# 4.4 MiB: the most audio that fits, as base64 and with the rest of the event, into the 6 MiB of a Lambda request.
+MAX_DIRECT_BYTES = 4_613_734
+# The most MP3 that fits, as base64, into the 6 MiB of a Lambda answer.
+MAX_INLINE_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator can change, and the names that the template gives.
+
+    bitrate: kbit/s a channel of the MP3. public_url: the API's address where it is not the one a request came to.
+    storage_url: the address of S3 in signed links, where it is not AWS's own. ffmpeg: the path of the binary.
+    """
+
+    users_table: str
+    records_table: str
+    bucket: str
+    public_url: str
+    storage_url: str
+    bitrate: int
+    max_upload_bytes: int
+    ffmpeg: str
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process. Tests that change the environment call `settings.cache_clear()`."""
+    env = os.environ
+    return Settings(
+        users_table=env.get("USERS_TABLE", ""),
+        records_table=env.get("RECORDS_TABLE", ""),
+        bucket=env.get("BUCKET", ""),
+        public_url=env.get("PUBLIC_URL", "").rstrip("/"),
+        storage_url=env.get("STORAGE_URL", "").rstrip("/"),
+        bitrate=int(env.get("BITRATE", "64")),
+        max_upload_bytes=int(env.get("MAX_UPLOAD_BYTES", str(4 * 1024**3))),
+        ffmpeg=env.get("FFMPEG", "/opt/bin/ffmpeg"),
+    )

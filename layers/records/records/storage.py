@@ -1,0 +1,178 @@
+"""S3: MP3s put and read, long WAVs read as they are, addresses signed for others."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from records.aws import aws_code, faults, log_fault, s3, s3_public
+from records.errors import RecordNotFound, Unavailable
+from records.settings import settings
+
+if TYPE_CHECKING:
+    from boto3.s3.transfer import TransferConfig
+
+SIGNED_SECONDS = 3600  # long enough to listen to a lecture through one address, short enough not to be a second link
+MULTIPART_BYTES = 64 * 1024 * 1024
+BLOCK_BYTES = 64 * 1024
+STREAM_BYTES = 1024 * 1024
+STREAM_ATTEMPTS = 5
+
+
+def put_mp3(key: str, path: Path, sha256: str) -> None:
+    """Store a file whole or not at all; S3 itself compares the SHA-256 (hex). Raises Unavailable."""
+    with faults():
+        if path.stat().st_size <= MULTIPART_BYTES:
+            with path.open("rb") as body:
+                s3().put_object(
+                    Bucket=settings().bucket,
+                    Key=key,
+                    Body=body,
+                    ContentType="audio/mpeg",
+                    ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
+                )
+        else:
+            _upload(key, path)
+
+
+def _upload(key: str, path: Path) -> None:
+    from boto3.exceptions import S3UploadFailedError
+    from boto3.s3.transfer import S3Transfer
+
+    try:
+        with S3Transfer(client=s3(), config=_transfer()) as transfer:
+            transfer.upload_file(str(path), settings().bucket, key, extra_args={"ContentType": "audio/mpeg"})
+    except S3UploadFailedError as error:
+        log_fault(error)
+        raise Unavailable from error
+
+
+@cache
+def _transfer() -> TransferConfig:
+    from boto3.s3.transfer import TransferConfig
+
+    return TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=8 * 1024 * 1024, max_concurrency=2)
+
+
+def get(key: str, first: int, last: int) -> bytes:
+    """Bytes `first` to `last` (both included) of an object. Raises Unavailable, also where there are fewer."""
+    with faults():
+        answer = s3().get_object(Bucket=settings().bucket, Key=key, Range=f"bytes={first}-{last}")
+        body: bytes = answer["Body"].read()
+    if len(body) != last - first + 1:
+        raise Unavailable
+    return body
+
+
+def delete(key: str) -> None:
+    """Delete an object; that there is none is no error. Raises Unavailable."""
+    with faults():
+        s3().delete_object(Bucket=settings().bucket, Key=key)
+
+
+def delete_prefix(prefix: str) -> None:
+    """Delete every object whose key starts so. Raises Unavailable."""
+    with faults():
+        pages = s3().get_paginator("list_objects_v2").paginate(Bucket=settings().bucket, Prefix=prefix)
+        for page in pages:
+            for item in page.get("Contents", []):
+                s3().delete_object(Bucket=settings().bucket, Key=item["Key"])
+
+
+def signed_get(key: str, content_disposition: str) -> str:
+    """An address that serves the object to whoever has it, for SIGNED_SECONDS."""
+    with faults():
+        return s3_public().generate_presigned_url(
+            "get_object",
+            Params={
+                "Bucket": settings().bucket,
+                "Key": key,
+                "ResponseContentType": "audio/mpeg",
+                "ResponseContentDisposition": content_disposition,
+            },
+            ExpiresIn=SIGNED_SECONDS,
+        )
+
+
+def signed_post(key: str) -> dict[str, Any]:
+    """A form that lets whoever has it store one object of at most `max_upload_bytes` under this key.
+
+    Gives {"url", "fields", "max_bytes", "expires_at"}; S3 itself refuses what is larger, or empty.
+    """
+    limit = settings().max_upload_bytes
+    with faults():
+        form = s3_public().generate_presigned_post(
+            settings().bucket, key, Conditions=[["content-length-range", 1, limit]], ExpiresIn=SIGNED_SECONDS
+        )
+    expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + SIGNED_SECONDS))
+    return {"url": form["url"], "fields": form["fields"], "max_bytes": limit, "expires_at": expires}
+
+
+class S3Source:
+    """An object to be read at random (`wav.Source`) and then as a stream: always of the same version.
+
+    Raises RecordNotFound where there is no such object, or not that version any more; Unavailable.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        head: Any = self._call("head_object")
+        self.size: int = head["ContentLength"]
+        self._etag: str = head["ETag"]
+        self._block = b""
+        self._block_offset = 0
+
+    def _call(self, operation: str, **arguments: Any) -> Any:
+        with faults():
+            try:
+                return getattr(s3(), operation)(Bucket=settings().bucket, Key=self._key, **arguments)
+            except ClientError as error:
+                if aws_code(error) in ("404", "NoSuchKey", "412", "PreconditionFailed"):
+                    raise RecordNotFound from None
+                raise
+
+    def _open(self, first: int, last: int) -> Any:
+        return self._call("get_object", Range=f"bytes={first}-{last}", IfMatch=self._etag)["Body"]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset`; fewer only at the end of the object.
+
+        A block of 64 KiB is kept, since the chunks of a WAV's head stand close together.
+        """
+        end = min(offset + length, self.size)
+        if offset >= end:
+            return b""
+        if offset < self._block_offset or end > self._block_offset + len(self._block):
+            last = min(offset + max(length, BLOCK_BYTES), self.size) - 1
+            with faults():
+                self._block = self._open(offset, last).read()
+            self._block_offset = offset
+        start = offset - self._block_offset
+        return self._block[start : start + end - offset]
+
+    def stream(self) -> Iterator[bytes]:
+        """The whole object in pieces of at most 1 MiB. A body that stops midway is resumed where it stopped."""
+        position = 0
+        failures = 0
+        while position < self.size:
+            body = self._open(position, self.size - 1)
+            try:
+                while piece := body.read(STREAM_BYTES):
+                    position += len(piece)
+                    failures = 0
+                    yield piece
+            except (BotoCoreError, HTTPClientError, OSError) as error:
+                log_fault(error)
+                failures += 1
+                if failures == STREAM_ATTEMPTS:
+                    raise Unavailable from error
+            finally:
+                with suppress(Exception):
+                    body.close()
