@@ -33,7 +33,7 @@ def session() -> botocore.session.Session:
 
 
 # PynamoDB offers no setting for this: it would make a session of its own, for every thread.
-pynamodb.connection.base.get_session = session
+vars(pynamodb.connection.base)["get_session"] = session
 
 
 class TableMeta:

@@ -86,6 +86,8 @@ class Recording(Model):
     error_message = UnicodeAttribute(null=True)
     error_reason = UnicodeAttribute(null=True)
 
+    fresh = False  # whether this very object was written as a new row, rather than found
+
     @property
     def upload_key(self) -> str:
         """Where a long recording's WAV arrives."""
@@ -139,13 +141,15 @@ class Recording(Model):
             )
             try:
                 fresh.save(condition=Recording.id.does_not_exist())
+                fresh.fresh = True
                 return fresh
             except PutError as error:
                 found = cls._read_back(fresh, error)
             if found is None:
                 continue
             if found.generation == fresh.generation:
-                return found  # our own write, whose answer was lost
+                found.fresh = True  # our own write, whose answer was lost
+                return found
             if found.expired:
                 found._remove()
                 continue
@@ -186,37 +190,43 @@ class Recording(Model):
                     raise Unavailable from error  # it was a fault, and nothing came of it
                 return None
 
-    def _write(self, condition: Any, **changes: Any) -> None:
+    def _write(self, condition: Any, **changes: Any) -> bool:
         """Set (or, where None, remove) attributes under a condition; then this row holds what the table holds.
 
-        A refused condition is not an error: the caller looks at the state it finds. Raises RecordNotFound where the
-        row is gone or another of its id has taken its place, Unavailable where it is unknown whether it was written.
+        Gives whether the write was applied. A refused condition is not an error: the caller looks at the state it
+        finds. Raises RecordNotFound where the row is gone or another of its id has taken its place, Unavailable.
         """
         attributes = {name: getattr(Recording, name) for name in changes}
-        actions = [attributes[name].remove() if value is None else attributes[name].set(value)
-                   for name, value in changes.items()]
+        actions = [
+            attributes[name].remove() if value is None else attributes[name].set(value)
+            for name, value in changes.items()
+        ]
         try:
             self.update(actions=actions, condition=(Recording.generation == self.generation) & condition)
+            return True
         except UpdateError as error:
             found = self._read_back(self, error)
             if found is None or found.generation != self.generation:
                 raise RecordNotFound from None
             self.deserialize(found.serialize())
-            if not condition_failed(error) and any(getattr(self, name) != value for name, value in changes.items()):
+            if condition_failed(error):
+                return False
+            if any(getattr(self, name) != value for name, value in changes.items()):
                 raise Unavailable from error
+            return True  # applied, though the answer was lost
 
     def begin(self) -> None:
         """A conversion begins: the row must outlive it. Raises RecordNotFound, Unavailable."""
         self._write(_convertible(), expires_at=_in(PENDING_SECONDS))
 
     def complete(self, wav: Wav, audio: Audio, conversion: Conversion) -> bool:
-        """Turn the row `ready`: the commit point. Gives whether the row now names this very MP3.
+        """Turn the row `ready`: the commit point. Gives whether this call did.
 
-        False where another attempt was first with other bytes: the caller's MP3 is then in nobody's way, but useless.
-        Raises RecordNotFound where the row is gone, Unavailable.
+        Where another was first, this row holds what that one wrote. Raises RecordNotFound where it is gone,
+        Unavailable.
         """
         same_audio = Recording.wav_sha256.does_not_exist() | (Recording.wav_sha256 == audio.sha256)
-        self._write(
+        return self._write(
             _convertible() & same_audio,
             status=READY,
             wav_bytes=audio.bytes,
@@ -236,7 +246,6 @@ class Recording(Model):
             error_message=None,
             error_reason=None,
         )
-        return self.status == READY and self.mp3_sha256 == conversion.sha256
 
     def fail(self, error: RecordsError) -> None:
         """Turn the row `failed`, unless it is ready. Raises RecordNotFound where it is gone, Unavailable."""
@@ -276,4 +285,3 @@ def _in(seconds: int) -> int:
 def _convertible() -> Any:
     """The states that a conversion may end: pending, or failed by our own fault."""
     return (Recording.status == PENDING) | Recording.error_code.is_in(*_OUR_FAULTS)
-

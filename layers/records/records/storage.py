@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from functools import cache
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
@@ -16,14 +15,12 @@ from records.aws import aws_code, faults, log_fault, s3, s3_public
 from records.errors import RecordNotFound, Unavailable
 from records.settings import settings
 
-if TYPE_CHECKING:
-    from boto3.s3.transfer import TransferConfig
-
 SIGNED_SECONDS = 3600  # long enough to listen to a lecture through one address, short enough not to be a second link
 MULTIPART_BYTES = 64 * 1024 * 1024
 BLOCK_BYTES = 64 * 1024
 STREAM_BYTES = 1024 * 1024
 STREAM_ATTEMPTS = 5
+PART_BYTES = 8 * 1024 * 1024
 
 
 def put_mp3(key: str, path: Path, sha256: str) -> None:
@@ -43,22 +40,14 @@ def put_mp3(key: str, path: Path, sha256: str) -> None:
 
 
 def _upload(key: str, path: Path) -> None:
-    from boto3.exceptions import S3UploadFailedError
-    from boto3.s3.transfer import S3Transfer
+    """In parts, two at a time: an upload that fails is aborted, so nothing half-stored is left."""
+    from s3transfer.manager import TransferConfig, TransferManager
 
-    try:
-        with S3Transfer(client=s3(), config=_transfer()) as transfer:
-            transfer.upload_file(str(path), settings().bucket, key, extra_args={"ContentType": "audio/mpeg"})
-    except S3UploadFailedError as error:
-        log_fault(error)
-        raise Unavailable from error
-
-
-@cache
-def _transfer() -> TransferConfig:
-    from boto3.s3.transfer import TransferConfig
-
-    return TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=8 * 1024 * 1024, max_concurrency=2)
+    config = TransferConfig(
+        multipart_threshold=MULTIPART_BYTES, multipart_chunksize=PART_BYTES, max_request_concurrency=2
+    )
+    with TransferManager(s3(), config) as manager:
+        manager.upload(str(path), settings().bucket, key, {"ContentType": "audio/mpeg"}).result()
 
 
 def get(key: str, first: int, last: int) -> bytes:
@@ -163,16 +152,14 @@ class S3Source:
         failures = 0
         while position < self.size:
             body = self._open(position, self.size - 1)
-            try:
-                while piece := body.read(STREAM_BYTES):
-                    position += len(piece)
-                    failures = 0
-                    yield piece
-            except (BotoCoreError, HTTPClientError, OSError) as error:
-                log_fault(error)
-                failures += 1
-                if failures == STREAM_ATTEMPTS:
-                    raise Unavailable from error
-            finally:
-                with suppress(Exception):
-                    body.close()
+            begun_at = position
+            with closing(body):
+                try:
+                    while piece := body.read(STREAM_BYTES):
+                        position += len(piece)
+                        yield piece
+                except (BotoCoreError, HTTPClientError, OSError) as error:
+                    log_fault(error)
+            failures = 0 if position > begun_at else failures + 1
+            if failures == STREAM_ATTEMPTS:
+                raise Unavailable

@@ -1,0 +1,37 @@
+"""POST /users: a name, and an e-mail if one likes, in; an id and a token out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+from pydantic import BaseModel, Field
+
+from records import api
+from records.fields import Email, PersonName
+from records.users import User
+
+app = api.resolver()
+
+
+class NewUser(BaseModel):
+    """Who signs up."""
+
+    name: PersonName = Field(examples=["user1"])
+    email: Email | None = Field(None, examples=["user1@mail.ru"])
+
+
+class CreatedUser(BaseModel):
+    """What a user keeps: the token is shown this once."""
+
+    id: int = Field(ge=1, le=2**53 - 1, examples=[6312894417265])
+    token: str = Field(examples=["6e223112-58d4-4099-a5c8-6ad67487b3d1"])
+
+
+@app.post("/users", status_code=201)
+def create_user(new: NewUser) -> Response[Any]:
+    user_id, token = User.register(new.name, new.email)
+    return api.json_response(201, {"id": user_id, "token": token})
+
+
+lambda_handler = api.handler(app, accepts={"/users": frozenset({"application/json"})})

@@ -1,0 +1,151 @@
+"""The two roads from a WAV to a recording that is ready. Both go through the same `wav` and `mp3`."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from records import mp3, storage
+from records.errors import (
+    AudioRejected,
+    AudioTooLarge,
+    ConversionError,
+    ConversionTimeout,
+    IdempotencyConflict,
+    OurFault,
+    RecordNotFound,
+    Unavailable,
+)
+from records.recordings import FAILED, READY, Audio, Recording
+from records.settings import MAX_DIRECT_BYTES, settings
+from records.users import User
+from records.wav import BytesSource, Wav, inspect
+
+logger = Logger(child=True)
+metrics = Metrics()
+
+
+def convert_sent(user: User, name: str, key: str | None, body: bytes, deadline: float) -> tuple[Recording, bool]:
+    """The direct road: a recording in the request. Gives it ready, and whether this call made it so.
+
+    `deadline` is a time of `time.monotonic()`. Raises AudioRejected, IdempotencyConflict, OurFault. After OurFault the
+    row stays pending, and the same request with the same key takes it over.
+    """
+    wav = inspect(BytesSource(body))
+    audio = Audio(len(body), hashlib.sha256(body).hexdigest())
+    try:
+        row = Recording.reserve(user, name, key, audio)
+        if row.status == READY:
+            return row, False
+        if row.final:
+            raise row.error
+        data = memoryview(body)[wav.data_offset : wav.data_offset + wav.data_bytes]
+        try:
+            with _converted(wav, [data], deadline) as conversion:
+                return row, _store(row, wav, audio, conversion)
+        except ConversionTimeout:
+            raise AudioTooLarge(
+                MAX_DIRECT_BYTES,
+                "The recording takes too long to convert in one request. Send it through POST /uploads.",
+            ) from None
+        except AudioRejected as error:
+            row.fail(error)
+            raise
+    except RecordNotFound:  # the row went while we worked: nothing was promised yet
+        raise Unavailable from None
+
+
+def convert_uploaded(user: int, record_id: str, generation: str, key: str, deadline: float) -> None:
+    """The long road: a WAV has arrived at `key`. It is gone when its recording is ready, or can never be.
+
+    Events come twice, late and out of order: whatever is already done is left as it is. Raises OurFault, so that the
+    event is delivered again; the row says `failed` meanwhile, and `ready` when a later attempt succeeds.
+    """
+    try:
+        row = Recording.find(user, record_id)
+        if row.generation != generation or row.final:
+            raise RecordNotFound
+        row.begin()
+        if row.final:
+            raise RecordNotFound
+        try:
+            _convert_object(row, key, deadline)
+        except AudioRejected as error:
+            row.fail(error)
+        except ConversionTimeout as error:
+            row.fail(error)  # another attempt would end the same: the WAV stays for an operator, until the row goes
+            logger.error("conversion_timeout", extra={"record": record_id})
+            return
+        except RecordNotFound:
+            raise
+        except Exception as error:
+            fault = error if isinstance(error, OurFault) else ConversionError()
+            row.fail(fault if fault.code == ConversionError.code else ConversionError())
+            raise fault from error
+    except RecordNotFound:
+        pass
+    storage.delete(key)
+
+
+def _convert_object(row: Recording, key: str, deadline: float) -> None:
+    source = storage.S3Source(key)
+    wav = inspect(source)
+    digest = hashlib.sha256()
+    with _converted(wav, _data(source, wav, digest), deadline) as conversion:
+        _store(row, wav, Audio(source.size, digest.hexdigest()), conversion)
+
+
+def _data(source: storage.S3Source, wav: Wav, digest: hashlib._Hash) -> Iterator[memoryview]:
+    """The bytes of the data chunk, as the whole file passes through the digest."""
+    position = 0
+    for piece in source.stream():
+        digest.update(piece)
+        first = max(wav.data_offset - position, 0)
+        last = min(wav.data_offset + wav.data_bytes - position, len(piece))
+        position += len(piece)
+        if first < last:
+            yield memoryview(piece)[first:last]
+
+
+@contextmanager
+def _converted(wav: Wav, data: Iterator[memoryview] | list[memoryview], deadline: float) -> Iterator[mp3.Conversion]:
+    """The MP3, in a directory of its own that is gone afterwards, whatever happens."""
+    with TemporaryDirectory(prefix="records-") as directory:
+        started = time.monotonic()
+        conversion = mp3.convert(wav, data, Path(directory), bitrate=settings().bitrate, deadline=deadline)
+        metrics.add_metric("ConversionTime", MetricUnit.Milliseconds, (time.monotonic() - started) * 1000)
+        yield conversion
+
+
+def _store(row: Recording, wav: Wav, audio: Audio, conversion: mp3.Conversion) -> bool:
+    """Store the MP3, then commit the row. Gives whether this call turned it ready.
+
+    Raises IdempotencyConflict, OurFault, RecordNotFound, or what a failed row says was wrong.
+    """
+    key = row.mp3_key(conversion.sha256)
+    storage.put_mp3(key, conversion.path, conversion.sha256)
+    try:
+        made = row.complete(wav, audio, conversion)
+    except RecordNotFound:
+        storage.delete(key)
+        raise
+    if row.status == READY and row.mp3_sha256 == conversion.sha256:
+        if made:
+            metrics.add_metric("RecordsMade", MetricUnit.Count, 1)
+            metrics.add_metric("AudioSeconds", MetricUnit.Seconds, conversion.duration)
+        return made
+    storage.delete(key)  # another attempt was first, with other bytes: its MP3 is the recording
+    if row.status == FAILED:
+        raise row.error
+    if row.wav_sha256 != audio.sha256:
+        raise IdempotencyConflict
+    if row.status == READY:
+        return False
+    raise Unavailable
