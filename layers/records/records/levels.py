@@ -1,0 +1,111 @@
+"""How loud a recording is: its peak, its mean, whether it is silent, and the picture of it. Measured by pydub.
+
+The only importer of pydub, which is imported at the first use: with its warnings it costs some 50 ms.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydub import AudioSegment
+
+PEAKS = 200  # of the waveform
+FLOOR = -96.3  # dBFS of digital silence: one step of 16 bits, since JSON has no minus infinity
+SILENCE = -80.0  # dBFS: a peak below this is dither or a dead microphone
+
+_FULL_SCALE = 32768
+_MAX_BINS = 8 * PEAKS
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """peak_dbfs, mean_dbfs: dB below full scale, FLOOR at least. silent: no sample is louder than SILENCE."""
+
+    peak_dbfs: float
+    mean_dbfs: float
+    silent: bool
+
+
+@cache
+def _audio_segment() -> type[AudioSegment]:
+    """pydub's class, without the warnings of its import: it looks for an ffmpeg on PATH that we do not need."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pydub
+    segment: type[AudioSegment] = pydub.AudioSegment
+    return segment
+
+
+class Meter:
+    """Measures 16-bit PCM that arrives in pieces of any size, in constant memory, however long it becomes.
+
+    The loudest sample is kept for each of a row of equal bins. When the row is full its bins are joined in pairs, so
+    it holds 800 to 1600 bins at the end, out of which the 200 peaks are made.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.frames = 0  # samples per channel so far
+        self._width = 2 * channels  # bytes of a frame
+        self._channels = channels
+        self._bins: list[int] = []
+        self._bin_frames = 1
+        self._open = 0  # frames in the last bin
+        self._squares = 0.0
+        self._rest = b""
+
+    def feed(self, pcm: bytes) -> None:
+        """Take samples in: s16le, channels interleaved."""
+        pcm = self._rest + pcm if self._rest else pcm
+        whole = len(pcm) - len(pcm) % self._width
+        self._rest, pcm = pcm[whole:], pcm[:whole]
+        if not pcm:
+            return
+        frames = whole // self._width
+        # 32 bits: pydub's rms is a whole number, too coarse for a quiet recording's 16-bit samples.
+        wide = self._segment(pcm).set_sample_width(4)
+        self._squares += float(wide.rms) ** 2 * frames
+        self.frames += frames
+        self._mark(pcm)
+
+    def _segment(self, pcm: bytes) -> AudioSegment:
+        return _audio_segment()(data=pcm, sample_width=2, frame_rate=44100, channels=self._channels)
+
+    def _mark(self, pcm: bytes) -> None:
+        """Put the peaks of `pcm` into bins."""
+        start = 0
+        while start < len(pcm):
+            if self._open == 0:
+                if len(self._bins) == _MAX_BINS:
+                    self._join()
+                self._bins.append(0)
+            take = (self._bin_frames - self._open) * self._width
+            piece = pcm[start : start + take]
+            self._bins[-1] = max(self._bins[-1], self._segment(piece).max)
+            self._open = (self._open + len(piece) // self._width) % self._bin_frames
+            start += take
+
+    def _join(self) -> None:
+        self._bins = [max(pair) for pair in zip(self._bins[::2], self._bins[1::2], strict=True)]
+        self._bin_frames *= 2
+
+    def levels(self) -> Levels:
+        peak = _dbfs(max(self._bins, default=0) / _FULL_SCALE)
+        mean = math.sqrt(self._squares / self.frames) / (_FULL_SCALE << 16) if self.frames else 0.0
+        return Levels(round(peak, 1), round(_dbfs(mean), 1), peak < SILENCE)
+
+    def waveform(self) -> bytes:
+        """200 peaks from start to end, 0 to 255, where 255 is full scale. A shorter recording repeats its own."""
+        count = len(self._bins)
+        if not count:
+            return bytes(PEAKS)
+        spans = ((peak * count // PEAKS, -(-(peak + 1) * count // PEAKS)) for peak in range(PEAKS))
+        return bytes(round(max(self._bins[start:end]) * 255 / _FULL_SCALE) for start, end in spans)
+
+
+def _dbfs(ratio: float) -> float:
+    return max(FLOOR, 20 * math.log10(ratio)) if ratio > 0 else FLOOR

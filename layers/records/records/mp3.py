@@ -1,0 +1,396 @@
+"""WAV in, MP3 out: the only place that runs ffmpeg.
+
+One run of ffmpeg writes the MP3 into a file (written to a pipe it would lack the header that gives its length) and,
+beside it, the very samples that went into the encoder to a pipe, where `levels` measures them and where they are
+counted. ffmpeg's word is not taken for anything: exit status 0 comes with cut, empty and silently shortened files
+too. A conversion is done when the status is 0, ffmpeg has taken every byte, the samples are as many as the WAV file
+has, and the MP3's own frames hold exactly those samples.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import hashlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from records import mpeg
+from records.errors import ConversionError, ConversionTimeout, UnplayableAudio
+from records.levels import Levels, Meter
+from records.settings import settings
+from records.wav import MAX_DURATION, Wav
+
+_PIECE = 64 * 1024  # bytes: what a pipe holds
+_PATIENCE = 0.5  # s between two looks at the clock while ffmpeg is silent
+_STDERR_KEPT = 2_000  # bytes, for the log
+_RESAMPLER_LEAST = 512  # samples: above half the length of ffmpeg's filter from 384 to 44.1 kHz
+
+# LAME pads an MP3 by up to 575 samples and a frame; ffmpeg's muxer can write down 529 and a frame.
+_PADDING_EXCESS = 575 - 529
+
+# Exit statuses of ffmpeg that are the audio's fault: AVERROR_INVALIDDATA & 0xFF, and "too many decoding errors".
+_CANNOT_DECODE = (183, 69)
+
+# Sample rates of MPEG-1 and MPEG-2, and the constant bit rates (kbit/s) of layer III at each (ISO/IEC 11172-3,
+# 13818-3). Those of "MPEG 2.5" (8 to 12 kHz) and 16 kHz are left out: the encoder's delay and padding, some 2300
+# samples, are up to 0.2 s there, by which players that do not read LAME's tag would play an MP3 too long.
+_MPEG1_KBITS = frozenset((32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320))
+_MPEG2_KBITS = frozenset((8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160))
+_MP3_RATES = {22050: _MPEG2_KBITS, 24000: _MPEG2_KBITS, 32000: _MPEG1_KBITS, 44100: _MPEG1_KBITS, 48000: _MPEG1_KBITS}
+
+# What each speaker gives to the left and the right, in the order of the bits of dwChannelMask (mmreg.h): ITU-R
+# BS.775's 0.7 for the centre and the surrounds, as ffmpeg's own downmix has it. Unlike there the low-frequency
+# channel is heard, so that a recording with sound in that channel alone does not turn into silence.
+_HALF, _NEAR = 0.5, 0.7071
+_SPEAKERS = (
+    (1.0, 0.0),  # front left
+    (0.0, 1.0),  # front right
+    (_NEAR, _NEAR),  # front centre
+    (_HALF, _HALF),  # low frequency
+    (_NEAR, 0.0),  # back left
+    (0.0, _NEAR),  # back right
+    (1.0, 0.0),  # front left of centre
+    (0.0, 1.0),  # front right of centre
+    (_HALF, _HALF),  # back centre
+    (_NEAR, 0.0),  # side left
+    (0.0, _NEAR),  # side right
+    (_HALF, _HALF),  # top centre
+    (_NEAR, 0.0),  # top front left
+    (_HALF, _HALF),  # top front centre
+    (0.0, _NEAR),  # top front right
+    (_NEAR, 0.0),  # top back left
+    (_HALF, _HALF),  # top back centre
+    (0.0, _NEAR),  # top back right
+)
+# ffmpeg's layouts for a number of channels that no mask explains: 2.1, 4.0, 5.0, 5.1, 6.1, 7.1.
+_DEFAULT_SPEAKERS = {3: 0x00B, 4: 0x107, 5: 0x037, 6: 0x03F, 7: 0x70F, 8: 0x63F}
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """An MP3 and what was measured on the way. bytes: its size; duration: s, of what it plays; waveform: 200 peaks."""
+
+    path: Path
+    bytes: int
+    sha256: str
+    duration: float
+    levels: Levels
+    waveform: builtins.bytes
+
+
+def convert(
+    wav: Wav, data: Iterable[bytes | memoryview], directory: Path, *, bitrate: int, deadline: float
+) -> Conversion:
+    """Convert the bytes of a WAV file's data chunk into `directory`/audio.mp3, in constant memory.
+
+    data: exactly `wav.data_bytes` bytes, in pieces of any size; what its iterator raises is passed on unchanged.
+    bitrate: kbit/s a channel, constant. deadline: a value of time.monotonic() at which all is given up.
+
+    Raises UnplayableAudio (the decoder cannot make sense of the audio, or of a part of it), ConversionTimeout, and
+    ConversionError (ffmpeg is missing, was killed, or gave less than it must). Leaves no process behind.
+    """
+    plan = _Plan.of(wav, bitrate)
+    path = directory / "audio.mp3"
+    feed = _Feed(wav, data)
+    meter = Meter(plan.channels)
+    run = _Run(plan, path, deadline)
+    run.convert(iter(feed), meter)
+    run.check()
+    _check_samples(wav, plan, feed, meter.frames)
+    _check_mp3(path, meter.frames)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Conversion(path, path.stat().st_size, sha256, meter.frames / plan.rate, meter.levels(), meter.waveform())
+
+
+# --- What is to be done ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The MP3 that a WAV file becomes. rate: Hz; kbits: kbit/s in all; filters: ffmpeg's, up to the encoder."""
+
+    codec: str
+    rate: int
+    channels: int
+    kbits: int
+    filters: str
+
+    @classmethod
+    def of(cls, wav: Wav, bitrate: int) -> _Plan:
+        channels = min(wav.channels, 2)
+        kbits = bitrate * channels
+        rate = mp3_rate(wav.sample_rate, kbits)
+        filters = [
+            *_trim(wav),
+            "aformat=sample_fmts=s32|s32p",  # before all else is done to them, floats above full scale are clipped
+            *([_downmix(wav)] if wav.channels > 2 else []),
+            *_resample(wav, rate),
+            f"aformat=sample_fmts=s32p:channel_layouts={'mono' if channels == 1 else 'stereo'}",
+        ]
+        return cls(wav.codec, rate, channels, kbits, ",".join(filters))
+
+    def command(self, ffmpeg: str, path: Path) -> list[str]:
+        """ffmpeg's command line. It is told what it reads, and may open nothing but its pipes and the MP3."""
+        return [
+            *(ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-y"),
+            *("-protocol_whitelist", "file,pipe"),
+            *("-f", "wav", "-ignore_length", "1", "-c:a", self.codec, "-i", "pipe:0"),
+            *("-filter_complex", f"[0:a]{self.filters},asplit[mp3][pcm]"),
+            *("-map", "[mp3]", "-c:a", "libmp3lame", "-b:a", f"{self.kbits}k", "-map_metadata", "-1"),
+            *("-fflags", "+bitexact", "-flags:a", "+bitexact", "-id3v2_version", "0", "-f", "mp3", f"file:{path}"),
+            *("-map", "[pcm]", "-c:a", "pcm_s16le", "-f", "s16le", "pipe:1"),
+        ]
+
+
+def mp3_rate(source: int, kbits: int) -> int:
+    """The sample rate of the MP3 in Hz: the WAV file's own where that can be, else one that loses nothing of it.
+
+    A rate that the source's divides, or that divides the source's, is resampled best and fastest, so it is preferred.
+    """
+    legal = [rate for rate, allowed in _MP3_RATES.items() if kbits in allowed]
+    if not legal:
+        raise ConversionError(f"No MP3 has {kbits} kbit/s: BITRATE is to be one that MPEG has, mono and stereo.")
+    above = [rate for rate in legal if rate >= source]
+    if above:
+        return min([rate for rate in above if rate % source == 0] or above)
+    return max([rate for rate in legal if source % rate == 0] or legal)
+
+
+def _trim(wav: Wav) -> list[str]:
+    """Cut off the padding of a compressed file's last block."""
+    compressed = wav.frames is not None and not wav.codec.startswith("pcm_")
+    return [f"atrim=end_sample={wav.frames}"] if compressed else []
+
+
+def _resample(wav: Wav, rate: int) -> list[str]:
+    """To the MP3's rate. The resampler gives nothing for a sound that is shorter than its filter, so that is padded."""
+    if wav.sample_rate == rate:
+        return []
+    if wav.frames is None or wav.frames >= _RESAMPLER_LEAST:
+        return [f"aresample={rate}"]
+    frames = -(-wav.frames * rate // wav.sample_rate)
+    return [f"apad=whole_len={_RESAMPLER_LEAST}", f"aresample={rate}", f"atrim=end_sample={frames}"]
+
+
+def _downmix(wav: Wav) -> str:
+    """The `pan` filter from 3 to 8 channels to stereo, whose gains add up to 1 at most, so that nothing clips."""
+    if wav.b_format:
+        # Two cardioids, facing left and right, out of W (3 dB down by convention), X (front), Y (left).
+        gains = [(_NEAR, _NEAR), (0.0, 0.0), (_HALF, -_HALF)]
+    else:
+        mask = wav.speakers or _DEFAULT_SPEAKERS[wav.channels]
+        gains = [gain for bit, gain in enumerate(_SPEAKERS) if mask >> bit & 1]
+    loudest = max(sum(abs(gain[side]) for gain in gains) for side in (0, 1))
+    sides = []
+    for side in (0, 1):
+        terms = [f"{gain[side] / loudest:+.6f}*c{channel}" for channel, gain in enumerate(gains) if gain[side]]
+        sides.append(f"c{side}={''.join(terms).lstrip('+') or '0*c0'}")
+    return "pan=stereo|" + "|".join(sides)
+
+
+class _Feed:
+    """The bytes for ffmpeg: a header of our own, then the data. Counts what passes, and MPEG frames in it."""
+
+    def __init__(self, wav: Wav, data: Iterable[bytes | memoryview]) -> None:
+        self._wav = wav
+        self._data = data
+        self._bytes = 0
+        self.mpeg = mpeg.FrameCounter()
+
+    def __iter__(self) -> Iterator[memoryview]:
+        yield memoryview(self._wav.header)
+        pieces = iter(self._data)
+        if self._wav.codec.startswith("pcm_f"):
+            pieces = _finite(pieces, self._wav.bits // 8)
+        for piece in pieces:
+            self._count(piece)
+            yield memoryview(piece)
+        if self._bytes != self._wav.data_bytes:
+            raise ConversionError
+
+    def _count(self, piece: bytes | memoryview) -> None:
+        self._bytes += len(piece)
+        if self._wav.frames is None:
+            self.mpeg.feed(piece)
+            if self.mpeg.samples > MAX_DURATION * self._wav.sample_rate:
+                raise UnplayableAudio("too_long", "The recording is longer than 24 hours. Send it in parts.")
+
+    def frames(self) -> int:
+        """Samples per channel that were fed, at the WAV file's rate."""
+        return self.mpeg.samples if self._wav.frames is None else self._wav.frames
+
+
+def _finite(pieces: Iterator[bytes | memoryview], width: int) -> Iterator[bytes]:
+    """Little-endian floats with those made 0 that are no sound: NaN, infinity, and numbers near the largest.
+
+    All of these, and nothing below 2^127, have 0x7F or 0xFF as their highest byte. One NaN would make the encoder's
+    model of hearing, and so the rest of the MP3, undefined.
+    """
+    rest = b""
+    for piece in pieces:
+        data = rest + bytes(piece)
+        whole = len(data) - len(data) % width
+        data, rest = data[:whole], data[whole:]
+        top = data[width - 1 :: width]
+        if b"\x7f" in top or b"\xff" in top:
+            mended = bytearray(data)
+            for index, byte in enumerate(top):
+                if byte in (0x7F, 0xFF):
+                    mended[index * width : (index + 1) * width] = bytes(width)
+            data = bytes(mended)
+        yield data
+    yield rest
+
+
+# --- Running ffmpeg --------------------------------------------------------------------------------------------------
+
+
+class _FfmpegFailure(Exception):
+    """What ffmpeg said, for the log: the cause of an error."""
+
+
+class _Run:
+    """One run of ffmpeg: its three pipes are served by one thread, and it is gone when `convert` returns or raises."""
+
+    def __init__(self, plan: _Plan, path: Path, deadline: float) -> None:
+        self._plan = plan
+        self._path = path
+        self._deadline = deadline
+        self._stderr = b""
+        self._status = 0
+        self._fed = False  # ffmpeg has taken all that there was
+        self._max_bytes = (MAX_DURATION + 1) * plan.kbits * 125
+        self._max_frames = (MAX_DURATION + 1) * plan.rate
+
+    def convert(self, feed: Iterator[memoryview], meter: Meter) -> None:
+        """Feed ffmpeg and measure what comes out, until it has ended or the deadline comes."""
+        process = self._start()
+        try:
+            self._serve(process, feed, meter)
+            self._status = process.wait(max(0.0, self._deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise ConversionTimeout from None
+        finally:
+            _end(process)
+
+    def check(self) -> None:
+        """Raise unless ffmpeg ended well and took everything."""
+        failure = _FfmpegFailure(f"ffmpeg ended with {self._status}: {self._stderr.decode('utf-8', 'replace').strip()}")
+        if self._status in _CANNOT_DECODE:
+            raise UnplayableAudio("undecodable", "The sound in the WAV file cannot be decoded.") from failure
+        if self._status != 0 or not self._fed:
+            raise ConversionError from failure
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(  # noqa: S603
+                self._plan.command(settings().ffmpeg, self._path.absolute()),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                cwd=self._path.parent,
+                env={"PATH": os.defpath},  # a parser of strangers' bytes needs none of our credentials
+                start_new_session=True,  # so that it can be killed with all that it started
+            )
+        except OSError as error:
+            raise ConversionError from error
+
+    def _serve(self, process: subprocess.Popen[bytes], feed: Iterator[memoryview], meter: Meter) -> None:
+        """Serve the pipes until ffmpeg has closed all of its ends, or the deadline comes."""
+        stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
+        assert stdin is not None  # noqa: S101
+        os.set_blocking(stdin.fileno(), False)
+        pending = memoryview(b"")
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdin, selectors.EVENT_WRITE)
+            for pipe in filter(None, (stdout, stderr)):
+                selector.register(pipe, selectors.EVENT_READ)
+            while selector.get_map():
+                self._check_limits(meter)
+                for key, _ in selector.select(_PATIENCE):
+                    if key.fileobj is stdin:
+                        pending, ended = self._write(key.fd, pending, feed)
+                    else:
+                        piece = os.read(key.fd, _PIECE)
+                        ended = not piece
+                        if key.fileobj is stdout:
+                            meter.feed(piece)
+                        else:
+                            self._stderr = (self._stderr + piece)[-_STDERR_KEPT:]
+                    if ended:
+                        selector.unregister(key.fileobj)
+                        if key.fileobj is stdin:
+                            stdin.close()
+
+    def _write(self, fd: int, pending: memoryview, feed: Iterator[memoryview]) -> tuple[memoryview, bool]:
+        """Write what the pipe takes. Returns the rest of the piece, and whether this was the end of writing."""
+        while not pending:
+            following = next(feed, None)
+            if following is None:
+                self._fed = True
+                return pending, True
+            pending = following
+        try:
+            return pending[os.write(fd, pending[:_PIECE]) :], False
+        except BlockingIOError:
+            return pending, False
+        except BrokenPipeError:  # ffmpeg reads no more
+            return pending, True
+
+    def _check_limits(self, meter: Meter) -> None:
+        """Stop an ffmpeg that takes too long, or that writes without end."""
+        if time.monotonic() >= self._deadline:
+            raise ConversionTimeout
+        written = self._path.stat().st_size if self._path.exists() else 0
+        if written > self._max_bytes or meter.frames > self._max_frames:
+            raise ConversionError
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of ffmpeg and all that it started, reap it, close the pipes."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe:
+            pipe.close()
+
+
+# --- Is it done? -----------------------------------------------------------------------------------------------------
+
+
+def _check_samples(wav: Wav, plan: _Plan, feed: _Feed, frames: int) -> None:
+    """Raise unless as many samples came out as went in; a resampler may round their number up or down."""
+    expected = feed.frames() * plan.rate / wav.sample_rate
+    if abs(frames - expected) <= (0 if plan.rate == wav.sample_rate else 1):
+        return
+    if wav.codec.startswith("pcm_"):
+        raise ConversionError  # no bytes of PCM are undecodable
+    raise UnplayableAudio("damaged", "A part of the sound in the WAV file is damaged and cannot be decoded.")
+
+
+def _check_mp3(path: Path, frames: int) -> None:
+    """Raise unless the MP3 is whole: unbroken frames that hold `frames` samples, as its own Info frame says too."""
+    counter = mpeg.FrameCounter()
+    try:
+        with path.open("rb") as file:
+            info = mpeg.info(file.read(_PIECE))
+            file.seek(0)
+            while piece := file.read(_PIECE):
+                counter.feed(piece)
+    except OSError as error:
+        raise ConversionError from error
+    if info is None or counter.first is None or counter.skipped or counter.unfinished:
+        raise ConversionError
+    played = (counter.frames - 1) * counter.first.samples - info.delay - info.padding
+    if info.frames != counter.frames - 1 or frames == 0 or not 0 <= played - frames <= _PADDING_EXCESS:
+        raise ConversionError

@@ -1,0 +1,140 @@
+"""MPEG audio frames (ISO/IEC 11172-3, 13818-3 and the 2.5 extension): their headers, and counting them in a stream.
+
+`wav` asks what MPEG audio inside a WAV file holds; `mp3` counts the frames that go into ffmpeg and those that come
+out of it, so that a decoder that drops a part, or a file that was cut, is noticed.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import cache
+
+# kbit/s by the header's four bits; 0 is "free format", which has no frame length to step by, and 15 is forbidden.
+_MPEG1_LAYER1 = (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 0)
+_MPEG1_LAYER2 = (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 0)
+_MPEG1_LAYER3 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
+_MPEG2_LAYER1 = (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256, 0)
+_MPEG2_LAYER23 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
+_MPEG1_RATES = (44100, 48000, 32000, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What one frame's header says. rate: Hz; samples: per channel; size: bytes, header included."""
+
+    version: int
+    layer: int
+    rate: int
+    channels: int
+    samples: int
+    size: int
+
+    def continues(self, first: Frame) -> bool:
+        """Whether this frame can belong to the stream that `first` began."""
+        return (self.version, self.layer, self.rate) == (first.version, first.layer, first.rate)
+
+
+@cache
+def frame(header: bytes) -> Frame | None:
+    """The frame that these 4 bytes begin, or None where they begin none that can be stepped over."""
+    bits = int.from_bytes(header, "big")
+    if len(header) != 4 or bits >> 21 != 0x7FF:
+        return None
+    version_bits, layer_bits = bits >> 19 & 3, bits >> 17 & 3
+    rate_bits, padding = bits >> 10 & 3, bits >> 9 & 1
+    if version_bits == 1 or layer_bits == 0 or rate_bits == 3:
+        return None
+    version = {3: 1, 2: 2, 0: 3}[version_bits]  # 3 stands for "2.5"
+    layer = 4 - layer_bits
+    rate = _MPEG1_RATES[rate_bits] >> (version - 1)
+    kbits = _kbits(version, layer)[bits >> 12 & 15]
+    if not kbits:
+        return None
+    channels = 1 if bits >> 6 & 3 == 3 else 2
+    if layer == 1:
+        return Frame(version, layer, rate, channels, 384, (12_000 * kbits // rate + padding) * 4)
+    samples = 1152 if layer == 2 or version == 1 else 576
+    return Frame(version, layer, rate, channels, samples, samples * 125 * kbits // rate + padding)
+
+
+def _kbits(version: int, layer: int) -> tuple[int, ...]:
+    if version == 1:
+        return (_MPEG1_LAYER1, _MPEG1_LAYER2, _MPEG1_LAYER3)[layer - 1]
+    return _MPEG2_LAYER1 if layer == 1 else _MPEG2_LAYER23
+
+
+def first_frame(data: bytes) -> Frame | None:
+    """The first frame in `data` that is followed by another of the same stream, or by the end of `data`."""
+    offset = data.find(b"\xff")
+    while 0 <= offset <= len(data) - 4:
+        found = frame(bytes(data[offset : offset + 4]))
+        if found is not None:
+            after = data[offset + found.size : offset + found.size + 4]
+            if len(after) < 4:
+                return found
+            following = frame(bytes(after))
+            if following is not None and following.continues(found):
+                return found
+        offset = data.find(b"\xff", offset + 1)
+    return None
+
+
+class FrameCounter:
+    """Counts the whole frames of a stream that arrives in pieces of any size. Memory: one frame and one piece."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.samples = 0
+        self.skipped = 0  # bytes that belong to no frame
+        self.first: Frame | None = None
+        self._rest = b""
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        data = self._rest + bytes(piece)
+        offset, end = 0, len(data)
+        while offset + 4 <= end:
+            found = frame(data[offset : offset + 4])
+            if found is None or (self.first is not None and not found.continues(self.first)):
+                following = data.find(b"\xff", offset + 1)
+                following = end if following < 0 else following
+                self.skipped += following - offset
+                offset = following
+                continue
+            if offset + found.size > end:
+                break
+            self.first = self.first or found
+            self.frames += 1
+            self.samples += found.samples
+            offset += found.size
+        self._rest = data[offset:]
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes at the end that do not make a whole frame."""
+        return len(self._rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The Info (Xing) frame that ffmpeg's mp3 muxer writes first, with LAME's delay and padding in samples."""
+
+    frames: int
+    delay: int
+    padding: int
+
+
+def info(data: bytes) -> Info | None:
+    """The Info frame at the very start of an MP3, or None. Layout: the Xing VBR header, then LAME's extension."""
+    found = frame(data[:4])
+    if found is None or found.layer != 3:
+        return None
+    side = {(1, 1): 17, (1, 2): 32}.get((found.version, found.channels), 9 if found.channels == 1 else 17)
+    tag = data[4 + side : 4 + side + 144]
+    if len(tag) < 144 or tag[:4] not in (b"Info", b"Xing"):
+        return None
+    flags, frames = struct.unpack(">II", tag[4:12])
+    if flags != 0xF:  # ffmpeg writes all four fields: frames, bytes, seek table, quality
+        return None
+    delay_padding = int.from_bytes(tag[141:144], "big")
+    return Info(frames, delay_padding >> 12, delay_padding & 0xFFF)
