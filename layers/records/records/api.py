@@ -102,7 +102,7 @@ def _resolve(app: APIGatewayHttpResolver, event: Event, context: Any, accepts: M
         if taken is not None:
             if media_type(event) not in taken:
                 raise UnsupportedMediaType(
-                    f"Send the body as {' or '.join(sorted(taken))}, and say so in Content-Type."
+                    f"Send the body as {' or '.join(sorted(taken))}, and name it in Content-Type."
                 )
             if not event.get("body"):
                 raise MalformedRequest("The request has no body.")

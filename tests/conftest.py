@@ -1,0 +1,27 @@
+"""What every kind of test shares."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> str:
+    """The ffmpeg to test with: $FFMPEG, else the layer as it was built, else one on the PATH."""
+    built = ROOT / ".aws-sam/build/FfmpegLayer/bin/ffmpeg"
+    found = os.environ.get("FFMPEG") or (str(built) if built.exists() else shutil.which("ffmpeg"))
+    assert found, "no ffmpeg: run `make build` first, or set FFMPEG"
+    return found
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path | None:
+    """The folder of real WAV files beside the project ($CORPUS), where there is one."""
+    folder = Path(os.environ.get("CORPUS") or ROOT.parent / "shared/corpus")
+    return folder if (folder / "manifest.csv").exists() else None

@@ -1,0 +1,589 @@
+"""The HTTP contract, as tests that run over any client: the functions themselves, the local cloud, a deployed stack.
+
+`tests/integration/test_contract.py` and `tests/e2e/test_contract.py` import every test of this module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from tests.client import Account, Client, Reply, form, send, sign_up
+from tests.wavs import sample
+
+JSON = {"Content-Type": "application/json"}
+UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+SIGN_IN_AGAIN = (
+    "The user id and the token do not match. Send the token that POST /users returned, "
+    "as 'Authorization: Bearer <token>'."
+)
+SEE_DETAILS = "Some fields are not right: see details, mend them and send again."
+
+
+def post_json(client: Client, path: str, body: Any, headers: dict[str, str] | None = None) -> Reply:
+    text = body if isinstance(body, bytes | str) else json.dumps(body)
+    return client.request("POST", path, JSON | (headers or {}), text)
+
+
+def assert_error(reply: Reply, status: int, code: str, message: str, details: Any = None) -> None:
+    body = {"code": code, "message": message} | ({"details": details} if details is not None else {})
+    assert (reply.status, reply.json) == (status, body)
+    assert reply.headers["content-type"] == "application/json; charset=utf-8"
+    assert reply.headers["x-request-id"]
+
+
+def assert_invalid(reply: Reply, *fields: str) -> None:
+    """A 422 whose details name just these fields, each with a problem in words."""
+    assert (reply.status, reply.json["code"], reply.json["message"]) == (422, "validation_failed", SEE_DETAILS)
+    assert [item["field"] for item in reply.json["details"]] == list(fields)
+    assert all(set(item) == {"field", "problem"} and item["problem"] for item in reply.json["details"])
+
+
+@pytest.fixture(scope="module")
+def wav() -> bytes:
+    return sample()
+
+
+@pytest.fixture
+def account(client: Client) -> Account:
+    return sign_up(client)
+
+
+@pytest.fixture
+def record(client: Client, account: Account, wav: bytes) -> dict[str, Any]:
+    reply = send(client, account, wav, name='Запись №1 "тест".wav')
+    assert reply.status == 201, reply
+    body: dict[str, Any] = reply.json
+    return body
+
+
+def target(url: str) -> str:
+    """A link's path and query, to be asked of whichever client a test has."""
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}"
+
+
+# ---------------------------------------------------------------- POST /users
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "user1", "email": "User1@mail.ru"},
+        {"name": "u"},
+        {"name": "  Ann  ", "email": None},
+        {"name": "я" * 200},
+        {"name": "Zoë", "unknown": "ignored"},
+    ],
+)
+def test_sign_up(client: Client, body: dict[str, Any]) -> None:
+    if body.get("email"):
+        body = body | {"email": f"{uuid.uuid4()}@mail.ru"}
+    reply = post_json(client, "/users", body)
+    assert reply.status == 201
+    assert set(reply.json) == {"id", "token"}
+    assert 1 <= reply.json["id"] < 2**53
+    assert UUID4.fullmatch(reply.json["token"])
+    assert reply.headers["content-type"] == "application/json; charset=utf-8"
+    assert reply.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, ["name"]),
+        ({"name": ""}, ["name"]),
+        ({"name": "   "}, ["name"]),
+        ({"name": "a" * 201}, ["name"]),
+        ({"name": 5}, ["name"]),
+        ({"name": None}, ["name"]),
+        ({"name": ["a"]}, ["name"]),
+        ({"name": "a\u0000b"}, ["name"]),
+        ({"name": "a\nb"}, ["name"]),
+        ({"name": "a\u007fb"}, ["name"]),
+        ('{"name": "\\ud800"}', ["name"]),
+        ('{"name": "a", "name": "b"}', ["name"]),
+        ({"name": "a", "email": ""}, ["email"]),
+        ({"name": "a", "email": "nobody"}, ["email"]),
+        ({"name": "a", "email": "a@b"}, ["email"]),
+        ({"name": "a", "email": "a@b@c.ru"}, ["email"]),
+        ({"name": "a", "email": "a b@c.ru"}, ["email"]),
+        ({"name": "a", "email": 7}, ["email"]),
+        ({"name": "a", "email": f"{'a' * 64}@{'b' * 60}.{'c' * 60}.{'d' * 60}.{'e' * 20}.ru"}, ["email"]),
+        ({"name": "", "email": "x"}, ["name", "email"]),
+        ([], ["body"]),
+        ("null", ["body"]),
+        ('"text"', ["body"]),
+    ],
+)
+def test_sign_up_invalid(client: Client, body: Any, fields: list[str]) -> None:
+    assert_invalid(post_json(client, "/users", body), *fields)
+
+
+@pytest.mark.parametrize("body", ["{", '{"name": "a"', "name=a", '{"name": NaN}', "[" * 100_000, "\ufeff", b"\xff{}"])
+def test_sign_up_not_json(client: Client, body: Any) -> None:
+    reply = post_json(client, "/users", body)
+    assert (reply.status, reply.json["code"]) == (400, "malformed_request")
+    assert set(reply.json) == {"code", "message"}
+
+
+def test_sign_up_empty(client: Client) -> None:
+    assert_error(post_json(client, "/users", ""), 400, "malformed_request", "The request has no body.")
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "image/png"]
+)
+def test_sign_up_other_media_type(client: Client, kind: str) -> None:
+    reply = client.request("POST", "/users", {"Content-Type": kind}, '{"name": "a"}')
+    message = "Send the body as application/json, and name it in Content-Type."
+    assert_error(reply, 415, "unsupported_media_type", message)
+
+
+def test_email_is_unique_whatever_its_case(client: Client) -> None:
+    email = f"{uuid.uuid4()}@Mail.ru"
+    sign_up(client, email=email)
+    message = "A user with this e-mail exists already. Use that user's token, or another e-mail."
+    for twin in (email, email.upper(), email.lower()):
+        assert_error(post_json(client, "/users", {"name": "b", "email": twin}), 409, "email_taken", message)
+
+
+def test_two_sign_ups_at_once_with_one_email(client: Client) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(20):
+            body = {"name": "twin", "email": f"{uuid.uuid4()}@mail.ru"}
+            replies = pool.map(lambda body: post_json(client, "/users", body), [body, body])
+            assert sorted(reply.status for reply in replies) == [201, 409]
+
+
+# ---------------------------------------------------------------- POST /records
+
+
+def test_send_and_download(client: Client, account: Account, wav: bytes) -> None:
+    reply = send(client, account, wav, name="Запись 1.wav")
+    assert reply.status == 201, reply
+    body = reply.json
+    mp3 = client.request("GET", target(body["url"]))
+    assert mp3.status == 200
+    parts = urlsplit(body["url"])
+    assert (parts.path, parts.query) == ("/record", f"id={body['id']}&user={account.id}")
+    assert reply.headers["location"] == body["url"]
+    assert UUID4.fullmatch(body["id"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", body["created_at"])
+    assert len(body["waveform"]) == 200
+    assert all(0 <= peak <= 255 for peak in body["waveform"])
+    levels = body["levels"]
+    assert set(levels) == {"peak_dbfs", "mean_dbfs", "silent"}
+    assert -96 < levels["mean_dbfs"] < levels["peak_dbfs"] <= 0
+    assert levels["silent"] is False
+    seconds = (len(wav) - 44) / (44100 * 2 * 2)
+    assert body == {
+        "url": body["url"],
+        "id": body["id"],
+        "user": account.id,
+        "name": "Запись 1.wav",
+        "status": "ready",
+        "created_at": body["created_at"],
+        "duration": pytest.approx(seconds, abs=0.001),
+        "sample_rate": 44100,
+        "channels": 2,
+        "truncated": False,
+        "wav": {"bytes": len(wav), "sha256": hashlib.sha256(wav).hexdigest()},
+        "mp3": {"bytes": len(mp3.body), "sha256": hashlib.sha256(mp3.body).hexdigest()},
+        "levels": levels,
+        "waveform": body["waveform"],
+    }
+
+
+@pytest.mark.parametrize("kind", ["audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "Audio/WAV; codec=1"])
+def test_send_bytes_of_each_media_type(client: Client, account: Account, wav: bytes, kind: str) -> None:
+    headers = {"Content-Type": kind, **account.bearer}
+    reply = client.request("POST", f"/records?user_id={account.id}", headers, wav)
+    assert (reply.status, reply.json["name"]) == (201, "recording.wav")
+
+
+@pytest.mark.parametrize(
+    ("file_name", "kept"),
+    [
+        ("Запись №1.wav", "Запись №1.wav"),
+        ("C:\\sounds\\a.wav", "a.wav"),
+        ("../../etc/passwd", "passwd"),
+        ("", "recording.wav"),
+        (None, "recording.wav"),
+    ],
+)
+def test_send_form(client: Client, account: Account, wav: bytes, file_name: str | None, kept: str) -> None:
+    headers, body = form(
+        ("user_id", None, str(account.id).encode()),
+        ("token", None, account.token.encode()),
+        ("audio", file_name, wav),
+    )
+    reply = client.request("POST", "/records", headers, body)
+    assert (reply.status, reply.json["name"]) == (201, kept)
+    assert reply.json["wav"] == {"bytes": len(wav), "sha256": hashlib.sha256(wav).hexdigest()}
+
+
+def test_send_form_with_token_in_header(client: Client, account: Account, wav: bytes) -> None:
+    headers, body = form(("audio", "a.wav", wav), ("user_id", None, str(account.id).encode()))
+    assert client.request("POST", "/records", headers | account.bearer, body).status == 201
+
+
+@pytest.mark.parametrize("field", ["user_id", "audio", "token"])
+def test_form_with_a_part_twice(client: Client, account: Account, wav: bytes, field: str) -> None:
+    parts = {"user_id": str(account.id).encode(), "token": account.token.encode(), "audio": wav}
+    headers, body = form(*[(name, None, content) for name, content in parts.items()], (field, None, parts[field]))
+    assert_invalid(client.request("POST", "/records", headers, body), field)
+
+
+@pytest.mark.parametrize("user_id", ["", "abc", "1.5", "-1", "0", "9007199254740992", "1" * 40, "１２", "1 OR 1=1"])
+def test_user_id_invalid(client: Client, account: Account, wav: bytes, user_id: str) -> None:
+    headers, body = form(("user_id", None, user_id.encode()), ("audio", "a.wav", wav))
+    assert_invalid(client.request("POST", "/records", headers | account.bearer, body), "user_id")
+    raw = {"Content-Type": "audio/wav", **account.bearer}
+    assert_invalid(client.request("POST", f"/records?user_id={quote(user_id)}", raw, wav), "user_id")
+
+
+def test_user_id_missing(client: Client, account: Account, wav: bytes) -> None:
+    headers, body = form(("audio", "a.wav", wav))
+    assert_invalid(client.request("POST", "/records", headers | account.bearer, body), "user_id")
+    raw = {"Content-Type": "audio/wav", **account.bearer}
+    assert_invalid(client.request("POST", "/records", raw, wav), "user_id")
+
+
+@pytest.mark.parametrize("name", ["", " ", "a" * 256, "a\tb.wav", "a\r\nX-Evil: 1"])
+def test_name_invalid(client: Client, account: Account, wav: bytes, name: str) -> None:
+    raw = {"Content-Type": "audio/wav", **account.bearer}
+    reply = client.request("POST", f"/records?user_id={account.id}&name={quote(name)}", raw, wav)
+    assert_invalid(reply, "name")
+
+
+def test_form_without_audio(client: Client, account: Account) -> None:
+    headers, body = form(("user_id", None, str(account.id).encode()))
+    message = "The form has no part called 'audio'. Send the WAV file as 'audio'."
+    assert_error(client.request("POST", "/records", headers | account.bearer, body), 400, "malformed_request", message)
+
+
+def test_form_without_boundary(client: Client, account: Account, wav: bytes) -> None:
+    _, body = form(("audio", "a.wav", wav))
+    headers = {"Content-Type": "multipart/form-data", **account.bearer}
+    message = "The Content-Type of the form has no boundary. Let your HTTP client set it."
+    assert_error(client.request("POST", "/records", headers, body), 400, "malformed_request", message)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_form_cut_short(client: Client, account: Account, wav: bytes, share: float) -> None:
+    headers, body = form(("user_id", None, str(account.id).encode()), ("audio", "a.wav", wav))
+    message = "The multipart form is cut short or broken. Send it again whole."
+    reply = client.request("POST", "/records", headers | account.bearer, body[: int(len(body) * share)])
+    assert_error(reply, 400, "malformed_request", message)
+
+
+def test_no_body(client: Client, account: Account) -> None:
+    raw = {"Content-Type": "audio/wav", **account.bearer}
+    reply = client.request("POST", f"/records?user_id={account.id}", raw)
+    assert_error(reply, 400, "malformed_request", "The request has no body.")
+
+
+def test_audio_empty(client: Client, account: Account) -> None:
+    headers, body = form(("user_id", None, str(account.id).encode()), ("audio", "a.wav", b""))
+    message = "The audio is empty. Send the bytes of a WAV file."
+    assert_error(client.request("POST", "/records", headers | account.bearer, body), 400, "malformed_request", message)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "audio/mpeg", "application/octet-stream", "text/plain"])
+def test_send_other_media_type(client: Client, account: Account, kind: str) -> None:
+    reply = client.request("POST", f"/records?user_id={account.id}", {"Content-Type": kind, **account.bearer}, b"{}")
+    message = (
+        "Send the body as audio/vnd.wave or audio/wav or audio/wave or audio/x-wav or multipart/form-data, "
+        "and name it in Content-Type."
+    )
+    assert_error(reply, 415, "unsupported_media_type", message)
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "Bearer",
+        "Bearer nonsense",
+        f"Bearer {uuid.UUID(int=1)}",
+        f"Bearer {uuid.uuid4()}",
+        f"Bearer {{{uuid.uuid4()}}}",
+        f"Basic {uuid.uuid4()}",
+    ],
+)
+def test_credentials_wrong(client: Client, account: Account, wav: bytes, authorization: str | None) -> None:
+    headers = {"Authorization": authorization} if authorization else {}
+    query = f"/records?user_id={account.id}"
+    reply = client.request("POST", query, {"Content-Type": "audio/wav", **headers}, wav)
+    assert_error(reply, 401, "invalid_credentials", SIGN_IN_AGAIN)
+    assert reply.headers["www-authenticate"] == "Bearer"
+    assert_error(
+        post_json(client, "/uploads", {"user_id": account.id, "name": "a.wav"}, headers),
+        401,
+        "invalid_credentials",
+        SIGN_IN_AGAIN,
+    )
+
+
+def test_token_of_another_user(client: Client, account: Account, wav: bytes) -> None:
+    other = sign_up(client)
+    reply = send(client, Account(account.id, other.token), wav)
+    assert_error(reply, 401, "invalid_credentials", SIGN_IN_AGAIN)
+    unknown = send(client, Account(4503599627370497, other.token), wav)
+    assert_error(unknown, 401, "invalid_credentials", SIGN_IN_AGAIN)
+
+
+def test_not_a_wav(client: Client, account: Account) -> None:
+    reply = send(client, account, b"OggS" + bytes(100))
+    assert (reply.status, reply.json["code"]) == (415, "unsupported_audio")
+    assert set(reply.json) == {"code", "message"}
+
+
+def test_wav_with_nothing_to_play(client: Client, account: Account, wav: bytes) -> None:
+    reply = send(client, account, wav[:36])
+    assert (reply.status, reply.json["code"]) == (422, "unplayable_audio")
+    assert set(reply.json) == {"code", "message", "details"}
+    assert set(reply.json["details"]) == {"reason"}
+
+
+def test_audio_too_large(client: Client, account: Account, wav: bytes) -> None:
+    reply = send(client, account, wav + bytes(4_613_735 - len(wav)))
+    message = "The audio is larger than 4613734 bytes. Send it through POST /uploads."
+    details = {"limit_bytes": 4613734, "use": "POST /uploads"}
+    assert_error(reply, 413, "audio_too_large", message, details)
+
+
+def test_largest_audio(client: Client, account: Account, wav: bytes) -> None:
+    audio = wav + bytes(4_613_734 - len(wav))
+    reply = send(client, account, audio)
+    assert (reply.status, reply.json["wav"]["bytes"]) == (201, 4_613_734)
+
+
+# ---------------------------------------------------------------- Idempotency-Key
+
+
+def test_same_key_names_the_same_record(client: Client, account: Account, wav: bytes) -> None:
+    first = send(client, account, wav, key="key-1")
+    second = send(client, account, wav, key="key-1")
+    assert (first.status, second.status) == (201, 200)
+    assert first.json == second.json
+    other = send(client, account, wav + b"\0\0", key="key-1")
+    message = "This Idempotency-Key was used for other audio. Send this audio under a key of its own."
+    assert_error(other, 409, "idempotency_conflict", message)
+    assert send(client, sign_up(client), wav, key="key-1").json["id"] != first.json["id"]
+
+
+@pytest.mark.parametrize("key", ["a" * 129, "a b", "ключ".encode().decode("latin-1")])
+def test_key_invalid(client: Client, account: Account, wav: bytes, key: str) -> None:
+    assert_invalid(send(client, account, wav, key=key), "Idempotency-Key")
+
+
+def test_fifty_at_once_with_one_key(client: Client, account: Account, wav: bytes) -> None:
+    with ThreadPoolExecutor(50) as pool:
+        replies = list(pool.map(lambda _: send(client, account, wav, key="fifty"), range(50)))
+    statuses = sorted(reply.status for reply in replies)
+    assert statuses[:-1] == [200] * 49
+    assert statuses[-1] in (200, 201)
+    assert len({reply.json["url"] for reply in replies}) == 1
+    assert len({json.dumps(reply.json) for reply in replies}) == 1
+
+
+# ---------------------------------------------------------------- GET and HEAD /record
+
+
+def test_headers_of_an_mp3(client: Client, record: dict[str, Any]) -> None:
+    link = target(record["url"])
+    got, head = client.request("GET", link), client.request("HEAD", link)
+    assert (got.status, head.status) == (200, 200)
+    expected = {
+        "content-type": "audio/mpeg",
+        "content-disposition": (
+            "attachment; filename=\"______ _1 ______.mp3\"; filename*=UTF-8''"
+            "%D0%97%D0%B0%D0%BF%D0%B8%D1%81%D1%8C%20%E2%84%961%20%22%D1%82%D0%B5%D1%81%D1%82%22.mp3"
+        ),
+        "etag": f'"{record["mp3"]["sha256"]}"',
+        "accept-ranges": "bytes",
+        "cache-control": "private, max-age=31536000, immutable",
+    }
+    for reply in (got, head):
+        assert {name: reply.headers.get(name) for name in expected} == expected
+    assert hashlib.sha256(got.body).hexdigest() == record["mp3"]["sha256"]
+    assert head.body == b""
+    assert head.headers["content-length"] == str(len(got.body))
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "last"),
+    [
+        ("bytes=0-0", 0, 0),
+        ("bytes=10-19", 10, 19),
+        ("bytes=100-", 100, -1),
+        ("bytes=-5", -5, -1),
+        ("bytes=0-999999999", 0, -1),
+    ],
+)
+def test_range(client: Client, record: dict[str, Any], header: str, first: int, last: int) -> None:
+    link, size = target(record["url"]), record["mp3"]["bytes"]
+    whole = client.request("GET", link).body
+    first, last = first % size, last % size
+    reply = client.request("GET", link, {"Range": header})
+    assert (reply.status, reply.body) == (206, whole[first : last + 1])
+    assert reply.headers["content-range"] == f"bytes {first}-{last}/{size}"
+    assert reply.headers["etag"] == f'"{record["mp3"]["sha256"]}"'
+
+
+@pytest.mark.parametrize("header", ["bytes=999999999-", "bytes=-0"])
+def test_range_not_satisfiable(client: Client, record: dict[str, Any], header: str) -> None:
+    size = record["mp3"]["bytes"]
+    reply = client.request("GET", target(record["url"]), {"Range": header})
+    message = f"The recording has {size} bytes: ask for a range that begins within them."
+    assert_error(reply, 416, "range_not_satisfiable", message)
+    assert reply.headers["content-range"] == f"bytes */{size}"
+
+
+@pytest.mark.parametrize("header", ["bytes=5-2", "bytes=-", "bytes=a-b", "lines=1-2", "bytes=0-1,5-6"])
+def test_range_ignored(client: Client, record: dict[str, Any], header: str) -> None:
+    reply = client.request("GET", target(record["url"]), {"Range": header})
+    assert (reply.status, len(reply.body)) == (200, record["mp3"]["bytes"])
+
+
+def test_if_range(client: Client, record: dict[str, Any]) -> None:
+    link, etag = target(record["url"]), f'"{record["mp3"]["sha256"]}"'
+    assert client.request("GET", link, {"Range": "bytes=0-9", "If-Range": etag}).status == 206
+    assert client.request("GET", link, {"Range": "bytes=0-9", "If-Range": '"other"'}).status == 200
+    assert client.request("GET", link, {"Range": "bytes=0-9", "If-Range": f"W/{etag}"}).status == 200
+
+
+def test_if_none_match(client: Client, record: dict[str, Any]) -> None:
+    link, etag = target(record["url"]), f'"{record["mp3"]["sha256"]}"'
+    for tags in (etag, f"W/{etag}", f'"a", {etag}', "*"):
+        for method in ("GET", "HEAD"):
+            reply = client.request(method, link, {"If-None-Match": tags})
+            assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", etag)
+    assert client.request("GET", link, {"If-None-Match": '"other"'}).status == 200
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/json;q=0.9, */*;q=0.1", "Application/JSON"])
+def test_record_as_json(client: Client, record: dict[str, Any], accept: str) -> None:
+    reply = client.request("GET", target(record["url"]), {"Accept": accept})
+    assert (reply.status, reply.json) == (200, record)
+    assert reply.headers["content-type"] == "application/json; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    "accept", ["*/*", "audio/*", "text/html,*/*;q=0.8", "application/json;q=0", "audio/mpeg, application/json;q=0.5"]
+)
+def test_record_as_audio(client: Client, record: dict[str, Any], accept: str) -> None:
+    assert client.request("GET", target(record["url"]), {"Accept": accept}).headers["content-type"] == "audio/mpeg"
+
+
+NOT_FOUND = "There is no such recording. Check that the link was copied whole."
+
+
+def test_record_unknown(client: Client, account: Account, record: dict[str, Any]) -> None:
+    other = sign_up(client)
+    for record_id, user in [
+        (uuid.uuid4(), account.id),
+        (record["id"], other.id),
+        (record["id"], "abc"),
+        (record["id"], f"{account.id}0000000000000000000"),
+        (record["id"], f"-{account.id}"),
+        (record["id"][:-1], account.id),
+        (f"{{{record['id']}}}", account.id),
+        ("../../etc/passwd", account.id),
+    ]:
+        reply = client.request("GET", f"/record?id={quote(str(record_id))}&user={user}")
+        assert_error(reply, 404, "record_not_found", NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    ("query", "missing"),
+    [("", ["id", "user"]), ("?id=1", ["user"]), ("?user=1", ["id"]), ("?id=&user=", ["id", "user"])],
+)
+def test_record_without_its_ids(client: Client, query: str, missing: list[str]) -> None:
+    details = [{"field": field, "problem": "is missing"} for field in missing]
+    assert_error(client.request("GET", f"/record{query}"), 422, "validation_failed", SEE_DETAILS, details)
+
+
+# ---------------------------------------------------------------- POST /uploads
+
+
+def test_upload_ticket(client: Client, account: Account) -> None:
+    reply = post_json(client, "/uploads", {"user_id": account.id, "name": "lecture.wav"}, account.bearer)
+    assert reply.status == 201
+    body = reply.json
+    assert set(body) == {"url", "id", "user", "name", "status", "created_at", "upload"}
+    assert (body["user"], body["name"], body["status"]) == (account.id, "lecture.wav", "pending")
+    assert set(body["upload"]) == {"url", "fields", "max_bytes", "expires_at"}
+    assert body["upload"]["max_bytes"] == 4294967296
+    pending = client.request("GET", target(body["url"]))
+    assert (pending.status, pending.headers["retry-after"]) == (202, "2")
+    assert pending.json == {key: value for key, value in body.items() if key != "upload"}
+
+
+def test_upload_ticket_twice_with_one_key(client: Client, account: Account) -> None:
+    headers = {**account.bearer, "Idempotency-Key": "ticket"}
+    body = {"user_id": account.id, "name": "lecture.wav"}
+    first, second = (post_json(client, "/uploads", body, headers) for _ in range(2))
+    assert (first.status, second.status) == (201, 200)
+    assert first.json["url"] == second.json["url"]
+
+
+def test_key_is_one_over_both_roads(client: Client, account: Account, wav: bytes) -> None:
+    ready = send(client, account, wav, key="both")
+    headers = {**account.bearer, "Idempotency-Key": "both"}
+    again = post_json(client, "/uploads", {"user_id": account.id, "name": "a.wav"}, headers)
+    assert (again.status, again.json) == (200, ready.json)
+    ticket = post_json(client, "/uploads", {"user_id": account.id, "name": "a.wav"}, headers | {"Idempotency-Key": "2"})
+    sent = send(client, account, wav, key="2")
+    assert (ticket.status, sent.status, sent.json["id"]) == (201, 201, ticket.json["id"])
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, ["user_id", "name"]),
+        ({"user_id": "1", "name": "a"}, ["user_id"]),
+        ({"user_id": True, "name": "a"}, ["user_id"]),
+        ({"user_id": 1.0, "name": "a"}, ["user_id"]),
+        ({"user_id": 0, "name": "a"}, ["user_id"]),
+        ({"user_id": 2**53, "name": "a"}, ["user_id"]),
+        ({"user_id": None, "name": "a"}, ["user_id"]),
+        ({"user_id": 1, "name": ""}, ["name"]),
+        ({"user_id": 1, "name": "a" * 256}, ["name"]),
+        ({"user_id": 1, "name": 1}, ["name"]),
+        ([], ["body"]),
+    ],
+)
+def test_upload_ticket_invalid(client: Client, account: Account, body: Any, fields: list[str]) -> None:
+    assert_invalid(post_json(client, "/uploads", body, account.bearer), *fields)
+
+
+@pytest.mark.parametrize("token", [1, None, "", [], "nonsense"])
+def test_upload_ticket_token_malformed(client: Client, account: Account, token: Any) -> None:
+    reply = post_json(client, "/uploads", {"user_id": account.id, "name": "a.wav", "token": token})
+    assert_error(reply, 401, "invalid_credentials", SIGN_IN_AGAIN)
+
+
+# ---------------------------------------------------------------- other addresses
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH"])
+@pytest.mark.parametrize("path", ["/users", "/records", "/uploads"])
+def test_method_not_allowed(client: Client, method: str, path: str) -> None:
+    reply = client.request(method, path)
+    assert (reply.status, reply.json["code"], reply.headers["allow"]) == (405, "method_not_allowed", "POST")
+
+
+def test_unknown_address(client: Client) -> None:
+    reply = client.request("GET", "/nothing/here")
+    assert (reply.status, reply.json["code"]) == (404, "not_found")
+    assert reply.headers["x-request-id"]
