@@ -1,0 +1,128 @@
+// The service, as its contract (/docs) has it. Every failure comes out as a Problem.
+
+/** The most bytes of audio that POST /records takes: 4.4 MiB. */
+export const DIRECT_LIMIT = 4_613_734;
+
+/** No byte moved for this long (ms): the connection is as good as broken. */
+const STALL = 45_000;
+
+/**
+ * What went wrong. code: the contract's, or 'network', 'cancelled', 'upload_expired', 'unknown' of our own;
+ * message and details: the service's; retryAfter: seconds.
+ */
+export class Problem extends Error {
+  constructor(code, { message = '', details, retryAfter } = {}) {
+    super(message);
+    this.code = code;
+    this.details = details;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** One request. XMLHttpRequest, since fetch tells nothing of an upload's progress. Gives the request when it is done. */
+function request(method, url, { headers = {}, body = null, onProgress, signal } = {}) {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(new Problem('cancelled'));
+    const xhr = new XMLHttpRequest();
+    let stall;
+    const alive = () => {
+      clearTimeout(stall);
+      stall = setTimeout(() => xhr.abort(), STALL);
+    };
+    const cancel = () => xhr.abort();
+    xhr.open(method, url);
+    for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
+    if (onProgress) {
+      xhr.upload.onprogress = ({ loaded, total }) => {
+        alive();
+        onProgress(loaded, total);
+      };
+    }
+    xhr.onprogress = alive;
+    xhr.onload = () => resolve(xhr);
+    xhr.onerror = () => reject(new Problem('network'));
+    xhr.onabort = () => reject(new Problem(signal?.aborted ? 'cancelled' : 'network'));
+    xhr.onloadend = () => {
+      clearTimeout(stall);
+      signal?.removeEventListener('abort', cancel);
+    };
+    signal?.addEventListener('abort', cancel);
+    alive();
+    xhr.send(body);
+  });
+}
+
+function json(xhr) {
+  try {
+    return JSON.parse(xhr.responseText);
+  } catch {
+    return {};
+  }
+}
+
+/** The Problem that an answer of the API tells of. What stands before the functions answers without a code of ours. */
+function problem(xhr) {
+  const { code, message, details } = json(xhr);
+  const retryAfter = Number(xhr.getResponseHeader('retry-after')) || undefined;
+  const plain = { 413: 'audio_too_large', 429: 'unavailable', 500: 'unavailable', 502: 'unavailable', 503: 'unavailable', 504: 'unavailable' };
+  return new Problem(code ?? plain[xhr.status] ?? 'unknown', { message, details, retryAfter });
+}
+
+async function call(method, url, options) {
+  const xhr = await request(method, url, options);
+  if (xhr.status >= 200 && xhr.status < 300) return json(xhr);
+  throw problem(xhr);
+}
+
+const bearer = ({ token }) => ({ authorization: `Bearer ${token}` });
+
+/** A new user: {id, token, name}. */
+export async function signUp(name) {
+  const { id, token } = await call('POST', '/users', {
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ name }),
+  });
+  return { id, token, name };
+}
+
+/** Sends a short recording; gives its record. The same key again gives the same record. */
+export function sendDirect(user, key, name, wav, { onProgress, signal }) {
+  return call('POST', `/records?${new URLSearchParams({ user_id: user.id, name })}`, {
+    headers: { ...bearer(user), 'content-type': 'audio/wav', 'idempotency-key': key },
+    body: wav,
+    onProgress,
+    signal,
+  });
+}
+
+/** Announces a long recording; gives its record, pending, with the `upload` that tells where to send it. */
+export function announce(user, key, name, { signal }) {
+  return call('POST', '/uploads', {
+    headers: { ...bearer(user), 'content-type': 'application/json', 'idempotency-key': key },
+    body: JSON.stringify({ user_id: user.id, name }),
+    signal,
+  });
+}
+
+/** Sends a long recording to the storage. */
+export async function upload(target, wav, { onProgress, signal }) {
+  if (wav.size > target.max_bytes) throw new Problem('audio_too_large', { details: { max_bytes: target.max_bytes } });
+  const form = new FormData();
+  for (const [name, value] of Object.entries(target.fields)) form.append(name, value);
+  form.append('file', wav);
+  const xhr = await request('POST', target.url, { body: form, onProgress, signal });
+  if (xhr.status >= 200 && xhr.status < 300) return;
+  // The storage answers in XML of its own.
+  if (xhr.responseText.includes('EntityTooLarge')) {
+    throw new Problem('audio_too_large', { details: { max_bytes: target.max_bytes } });
+  }
+  throw new Problem(xhr.status === 403 ? 'upload_expired' : 'unavailable');
+}
+
+/** The record as it is now; its status tells whether it is 'pending' or 'ready'. */
+export function look({ id, user }) {
+  return call('GET', `/record?${new URLSearchParams({ id, user })}`, { headers: { accept: 'application/json' } });
+}
+
+/** The address of a record's MP3 at the origin of this page. */
+export const audioAddress = ({ id, user }) => `/record?${new URLSearchParams({ id, user })}`;

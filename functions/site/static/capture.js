@@ -1,0 +1,43 @@
+// Runs on the audio thread: the microphone's samples, as 16-bit blocks with the peak of each.
+
+/** Frames a block: some 20 blocks a second, so that the waveform moves evenly. */
+const BLOCK = 2048;
+
+class Capture extends AudioWorkletProcessor {
+  constructor() {
+    super();
+    this.open = true;
+    this.begin();
+    // Any message means: that was all. The last block is as long as it is; then comes null.
+    this.port.onmessage = () => {
+      this.open = false;
+      if (this.filled) this.pass();
+      this.port.postMessage(null);
+    };
+  }
+
+  begin() {
+    this.samples = new Int16Array(BLOCK);
+    this.filled = 0;
+    this.peak = 0;
+  }
+
+  pass() {
+    const { buffer } = this.samples.slice(0, this.filled);
+    this.port.postMessage({ samples: buffer, peak: this.peak }, [buffer]);
+    this.begin();
+  }
+
+  process([[input]]) {
+    if (!this.open) return false;
+    for (const value of input ?? []) {
+      const level = Math.max(-1, Math.min(1, value));
+      this.samples[this.filled++] = Math.round(level * 32767);
+      this.peak = Math.max(this.peak, Math.abs(level));
+      if (this.filled === BLOCK) this.pass();
+    }
+    return true;
+  }
+}
+
+registerProcessor('capture', Capture);

@@ -1,0 +1,45 @@
+// The microphone: mono 16-bit samples at the rate that the device has.
+
+/**
+ * Opens the microphone and calls onBlock({samples: ArrayBuffer, peak: 0..1}) some 20 times a second, and onLost() when
+ * the device goes away. Gives {sampleRate, stop()}; stop() returns when the last block was handed over.
+ * Throws a DOMException named as getUserMedia's, or 'insecure'.
+ */
+export async function openMicrophone({ onBlock, onLost }) {
+  if (!navigator.mediaDevices?.getUserMedia || !window.AudioWorkletNode) {
+    throw new DOMException('no microphone without https', 'insecure');
+  }
+  // The context is made at once, still within the person's gesture: some browsers keep it silent otherwise.
+  const context = new AudioContext();
+  let stream;
+  try {
+    // What would clean up a telephone call only takes away from a recording.
+    const audio = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: true };
+    stream = await navigator.mediaDevices.getUserMedia({ audio });
+    await context.audioWorklet.addModule(new URL('./capture.js', import.meta.url));
+    await context.resume();
+  } catch (error) {
+    stream?.getTracks().forEach((track) => track.stop());
+    await context.close();
+    throw error;
+  }
+  const node = new AudioWorkletNode(context, 'capture', { channelCount: 1, channelCountMode: 'explicit' });
+  const over = new Promise((resolve) => {
+    node.port.onmessage = ({ data }) => (data ? onBlock(data) : resolve());
+  });
+  stream.getAudioTracks()[0].onended = onLost;
+  // A call or another app may have stopped the context.
+  context.onstatechange = () => context.state === 'suspended' && context.resume();
+  context.createMediaStreamSource(stream).connect(node).connect(context.destination); // unconnected, it may not run
+
+  return {
+    sampleRate: context.sampleRate,
+    async stop() {
+      context.onstatechange = null;
+      node.port.postMessage('stop');
+      await over;
+      stream.getTracks().forEach((track) => track.stop());
+      await context.close();
+    },
+  };
+}

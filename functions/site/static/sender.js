@@ -1,0 +1,176 @@
+// Sends what is in the list, one recording after another, and follows each until it is ready.
+//
+// The states of an item:
+//   recording   the microphone is open           → kept
+//   kept        in this browser, a person decides → waiting
+//   waiting     for its turn                      → sending
+//   sending     on its way                        → converting, ready, unsent, refused, kept (cancelled)
+//   converting  the service has it                → ready, unsent, refused
+//   unsent      failed; tried again by itself     → waiting
+//   refused     failed for good, unless a person tries again
+//   ready       its link plays; this browser no longer holds the sound
+//
+// An item's id is its Idempotency-Key: however often it is sent, it becomes one record.
+
+import { DIRECT_LIMIT, Problem, announce, look, sendDirect, upload } from './api.js';
+import * as store from './store.js';
+
+/** Seconds before the 1st, 2nd … attempt that nobody asked for. The last one repeats. */
+const PAUSES = [3, 10, 30, 60, 300];
+/** Problems that pass. */
+const PASSING = new Set(['network', 'unavailable', 'upload_expired', 'invalid_credentials']);
+/** Problems that passed by themselves no more than once: a person may try again all the same. */
+const WORTH_A_TRY = new Set(['conversion_error', 'conversion_timeout', 'record_not_found', 'validation_failed', 'unknown']);
+
+const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+/** Runs `work` while no other tab of this browser does anything with that item. */
+export function alone(id, work) {
+  return navigator.locks ? navigator.locks.request(`records/${id}`, work) : work();
+}
+
+/** changed(item): called after every change; it keeps and shows the item. signedOut(): the service does not know us. */
+export function createSender({ changed, signedOut }) {
+  const running = new Map(); // id → {loaded, total, speed, controller} of what is on its way
+  const timers = new Map(); // id → the next attempt
+  const taken = new Set(); // ids that this tab has taken on
+  let turn = Promise.resolve();
+
+  function become(item, state, more = {}) {
+    Object.assign(item, { state, problem: null, note: null }, more);
+    return changed(item);
+  }
+
+  /** Takes an item on, unless another tab has. */
+  async function take(item) {
+    if (taken.has(item.id)) return;
+    taken.add(item.id);
+    try {
+      await alone(item.id, async () => {
+        const kept = await store.item(item.id);
+        if (kept) Object.assign(item, kept); // another tab may have been at it
+        if (item.state === 'sending') item.state = 'waiting'; // the page that sent it is gone
+        const mine = turn.then(() => send(item));
+        turn = mine;
+        await mine;
+        await follow(item);
+      });
+    } finally {
+      taken.delete(item.id);
+    }
+  }
+
+  async function send(item) {
+    if (item.state !== 'waiting' || item.removed) return;
+    const user = store.identity();
+    if (!user) return failed(item, new Problem('invalid_credentials'));
+    if (item.user !== user.id) Object.assign(item, { user: user.id, uploaded: false });
+    const wav = await store.sound(item);
+    if (!wav) return become(item, 'refused', { problem: { code: 'lost' } });
+    const controller = new AbortController();
+    const progress = { loaded: 0, total: wav.size, speed: 0, controller, marks: [[performance.now(), 0]] };
+    running.set(item.id, progress);
+    await become(item, 'sending');
+    try {
+      const record = await deliver(item, user, wav, { signal: controller.signal, onProgress: gauge(item, progress) });
+      await arrived(item, record);
+    } catch (problem) {
+      await failed(item, problem);
+    } finally {
+      running.delete(item.id);
+      changed(item);
+    }
+  }
+
+  /** Short recordings go in one request, long ones to the storage. Gives the record. */
+  async function deliver(item, user, wav, options) {
+    const title = `${item.name}.wav`;
+    if (wav.size <= DIRECT_LIMIT) {
+      try {
+        return await sendDirect(user, item.id, title, wav, options);
+      } catch (problem) {
+        if (problem.code !== 'audio_too_large') throw problem; // else the limit is lower there: the other road, then
+      }
+    }
+    const record = await announce(user, item.id, title, options);
+    if (record.status === 'pending' && record.upload && !item.uploaded) {
+      await upload(record.upload, wav, options);
+      item.uploaded = true;
+    }
+    return record;
+  }
+
+  /** Counts the bytes and the speed over the last three seconds. */
+  function gauge(item, progress) {
+    return (loaded, total) => {
+      const now = performance.now();
+      // What goes over the line is a little more than the file: the form around it.
+      progress.loaded = Math.min(progress.total, (loaded / total) * progress.total);
+      progress.marks.push([now, progress.loaded]);
+      while (progress.marks.length > 2 && now - progress.marks[0][0] > 3000) progress.marks.shift();
+      const [since, before] = progress.marks[0];
+      progress.speed = now - since > 200 ? ((progress.loaded - before) / (now - since)) * 1000 : 0;
+      changed(item, { kept: false });
+    };
+  }
+
+  async function arrived(item, { upload: _, ...record }) {
+    item.attempts = 0;
+    if (record.status !== 'ready') return become(item, 'converting', { record });
+    await become(item, 'ready', { record, duration: record.duration, waveform: record.waveform });
+    await store.dropSound(item.id);
+  }
+
+  async function follow(item) {
+    for (let pause = 1; item.state === 'converting' && !item.removed; pause = Math.min(10, pause * 1.4)) {
+      await sleep(pause);
+      if (item.state !== 'converting') return;
+      try {
+        const record = await look(item.record);
+        if (record.status === 'ready') await arrived(item, { ...item.record, ...record });
+      } catch (problem) {
+        if (!PASSING.has(problem.code)) await failed(item, problem);
+      }
+    }
+  }
+
+  async function failed(item, { code, message, details, retryAfter }) {
+    const problem = { code, message, details };
+    if (code === 'cancelled') return become(item, 'kept', { note: 'cancelled' });
+    if (code === 'record_not_found') item.uploaded = false;
+    if (!PASSING.has(code)) return become(item, 'refused', { problem, again: WORTH_A_TRY.has(code) });
+    if (code === 'invalid_credentials') signedOut();
+    else {
+      const attempts = item.attempts ?? 0;
+      const pause = Math.max(PAUSES[Math.min(attempts, PAUSES.length - 1)], retryAfter ?? 0);
+      item.attempts = attempts + 1;
+      timers.set(item.id, setTimeout(() => sender.send(item), pause * 1000));
+    }
+    return become(item, 'unsent', { problem });
+  }
+
+  const sender = {
+    /** Sends an item, now or when its turn comes. */
+    async send(item) {
+      clearTimeout(timers.get(item.id));
+      timers.delete(item.id);
+      if (item.state === 'waiting' || item.state === 'sending') return;
+      await become(item, 'waiting');
+      await take(item);
+    },
+
+    /** Goes on with an item that was under way when the page was closed. */
+    resume: take,
+
+    cancel(item) {
+      clearTimeout(timers.get(item.id));
+      const { controller } = running.get(item.id) ?? {};
+      if (controller) controller.abort();
+      else become(item, 'kept', { note: 'cancelled' });
+    },
+
+    /** {loaded, total, speed} of an item that this tab is sending. */
+    progress: (item) => running.get(item.id),
+  };
+  return sender;
+}

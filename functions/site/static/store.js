@@ -1,0 +1,159 @@
+// What this browser keeps: the identity, the list, and the sound of what is not sent yet.
+//
+// IndexedDB 'records':  items  one row a recording (see sender.js for its states)
+//                       parts  its sound, in order: [item, n] → an ArrayBuffer of 16-bit samples, or the file itself
+// A recording from the microphone is kept as its parts come in, so what closes the page loses a second of it at most.
+// Where there is no IndexedDB, or no room in it, the same goes into memory and lasts as long as the page.
+
+import { wavHeader } from './wav.js';
+
+const IDENTITY = 'records.identity';
+
+let memoryIdentity = null;
+
+/** {id, token, name} of this browser's user, or null. */
+export function identity() {
+  try {
+    return JSON.parse(localStorage.getItem(IDENTITY));
+  } catch {
+    return memoryIdentity;
+  }
+}
+
+/** Keeps an identity; null forgets it. */
+export function keepIdentity(value) {
+  memoryIdentity = value;
+  try {
+    if (value) localStorage.setItem(IDENTITY, JSON.stringify(value));
+    else localStorage.removeItem(IDENTITY);
+  } catch {
+    // Storage is switched off: the identity lasts as long as the page.
+  }
+}
+
+let opened;
+
+/** The database, or null where there is none. */
+function database() {
+  opened ??= new Promise((resolve) => {
+    try {
+      const request = indexedDB.open('records', 1);
+      request.onupgradeneeded = () => {
+        request.result.createObjectStore('items', { keyPath: 'id' });
+        request.result.createObjectStore('parts');
+      };
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => resolve(null);
+    } catch {
+      resolve(null);
+    }
+  });
+  return opened;
+}
+
+/** Runs `work(...stores)` in one transaction; gives the result of the request that it returns. */
+async function run(mode, names, work) {
+  const db = await database();
+  if (!db) throw new DOMException('no database', 'NotSupportedError');
+  return new Promise((resolve, reject) => {
+    const transaction = db.transaction(names, mode);
+    const request = work(...names.map((name) => transaction.objectStore(name)));
+    transaction.oncomplete = () => resolve(request?.result);
+    transaction.onabort = () => reject(transaction.error);
+  });
+}
+
+const partsOf = (id) => IDBKeyRange.bound([id, 0], [id, Infinity]);
+const unkept = new Map(); // id → parts that found no room
+
+/** Every kept item, newest first. */
+export async function items() {
+  try {
+    const found = await run('readonly', ['items'], (store) => store.getAll());
+    return found.sort((a, b) => b.created - a.created);
+  } catch {
+    return [];
+  }
+}
+
+/** One kept item, or undefined. */
+export async function item(id) {
+  try {
+    return await run('readonly', ['items'], (store) => store.get(id));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Keeps an item as it is now. */
+export async function keep(item) {
+  try {
+    await run('readwrite', ['items'], (store) => store.put(item));
+  } catch {
+    // The list on the page still has it.
+  }
+}
+
+/** Keeps the n-th part of an item's sound: samples or a file. False when only memory was left for it. */
+export async function addPart(id, n, part) {
+  try {
+    if (unkept.has(id)) throw new DOMException('in memory already', 'QuotaExceededError');
+    await run('readwrite', ['parts'], (store) => store.put(part, [id, n]));
+    return true;
+  } catch {
+    if (!unkept.has(id)) unkept.set(id, new Map());
+    unkept.get(id).set(n, part);
+    return false;
+  }
+}
+
+/** The parts as Blobs: their bytes live with the browser, not in this page's memory. */
+async function soundParts(id) {
+  const parts = [];
+  const blob = (part) => (part instanceof Blob ? part : new Blob([part]));
+  try {
+    await run('readonly', ['parts'], (store) => {
+      store.openCursor(partsOf(id)).onsuccess = ({ target: { result: cursor } }) => {
+        if (!cursor) return;
+        parts.push(blob(cursor.value));
+        cursor.continue();
+      };
+    });
+  } catch {
+    // Memory has it, or nobody has.
+  }
+  const rest = [...(unkept.get(id) ?? [])].sort(([a], [b]) => a - b);
+  return parts.concat(rest.map(([, part]) => blob(part)));
+}
+
+/** An item's sound as a WAV file, or null when the browser has none. */
+export async function sound(item) {
+  const parts = await soundParts(item.id);
+  if (!parts.length) return null;
+  if (item.source === 'file') return parts[0];
+  const bytes = parts.reduce((sum, part) => sum + part.size, 0);
+  return new Blob([wavHeader(bytes, item.sampleRate), ...parts], { type: 'audio/wav' });
+}
+
+/** Lets an item's sound go. */
+export async function dropSound(id) {
+  unkept.delete(id);
+  try {
+    await run('readwrite', ['parts'], (store) => store.delete(partsOf(id)));
+  } catch {
+    // There is no database, so nothing is in it.
+  }
+}
+
+/** Lets an item go, with its sound. */
+export async function remove(id) {
+  unkept.delete(id);
+  try {
+    await run('readwrite', ['items', 'parts'], (list, parts) => {
+      list.delete(id);
+      parts.delete(partsOf(id));
+    });
+  } catch {
+    // There is no database, so nothing is in it.
+  }
+}
