@@ -1,4 +1,4 @@
-"""The pages: `/` for people, `/docs` and `/openapi.json` for programmers, and the answer to every address nobody else has.
+"""The pages: `/` for people, `/docs` and `/openapi.json` for programmers; and the answer where nobody else has one.
 
 The API's `$default` route leads here, so a path that the service does not know, or knows by another method, arrives
 here too and is answered with the contract's JSON. Only the files of a fixed table are ever read: no part of a request
