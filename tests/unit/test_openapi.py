@@ -1,0 +1,40 @@
+"""The committed OpenAPI document is what the functions' routes and models make of it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from local import openapi
+
+os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "records")
+
+
+def test_the_committed_document_is_not_stale() -> None:
+    committed = openapi.DOCUMENT.read_text(encoding="utf-8")
+    assert committed == openapi.text(), "run `make openapi` and commit what it writes"
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "statuses"),
+    [
+        ("/users", "post", {201, 400, 409, 415, 422, 503}),
+        ("/records", "post", {200, 201, 400, 401, 409, 413, 415, 422, 503}),
+        ("/uploads", "post", {200, 201, 400, 401, 415, 422, 503}),
+        ("/record", "get", {200, 202, 206, 302, 304, 404, 410, 416, 422, 503}),
+        ("/record", "head", {200, 202, 304, 404, 410, 422, 503}),
+    ],
+)
+def test_every_status_of_the_contract_is_described(path: str, method: str, statuses: set[int]) -> None:
+    operation = openapi.document()["paths"][path][method]
+    assert {int(status) for status in operation["responses"]} == statuses
+    assert all("x-request-id" in answer["headers"] for answer in operation["responses"].values())
+
+
+def test_every_reference_leads_somewhere() -> None:
+    document = openapi.document()
+    text = json.dumps(document)
+    names = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
+    assert names == set(document["components"]["schemas"])
