@@ -1,5 +1,8 @@
 // The microphone: mono 16-bit samples at the rate that the device has.
 
+const CAPTURE = new URL('./capture.js', import.meta.url);
+fetch(CAPTURE).catch(() => {}); // so that it is there when the network no longer is: recording needs none
+
 /**
  * Opens the microphone and calls onBlock({samples: ArrayBuffer, peak: 0..1}) some 20 times a second, and onLost() when
  * the device goes away. Gives {sampleRate, stop()}; stop() returns when the last block was handed over.
@@ -16,7 +19,7 @@ export async function openMicrophone({ onBlock, onLost }) {
     // What would clean up a telephone call only takes away from a recording.
     const audio = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: true };
     stream = await navigator.mediaDevices.getUserMedia({ audio });
-    await context.audioWorklet.addModule(new URL('./capture.js', import.meta.url));
+    await context.audioWorklet.addModule(CAPTURE);
     await context.resume();
   } catch (error) {
     stream?.getTracks().forEach((track) => track.stop());

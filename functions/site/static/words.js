@@ -192,7 +192,8 @@ const russian = {
   'microphone.unkept': 'В браузере кончилось место для записи. Остановите её и отправьте поскорее.',
 };
 
-const languages = { en: english, ru: russian };
+/** Every sentence of every language. */
+export const languages = { en: english, ru: russian };
 
 /** The first language of the browser that the page speaks: 'en' or 'ru'. */
 export const language =
