@@ -1,9 +1,8 @@
-"""Large objects in MiniStack's S3 without holding them in memory: what a form uploads goes to a file as it arrives, and what
-is read comes from the stored file.
+"""Large objects in MiniStack's S3, on disk and not in memory.
 
-MiniStack 1.5.33 joins a request's body in memory and copies it four times while it takes the form apart, and reads the whole
-object for each range of it. A recording of 2 GiB would take 10 GiB of memory. Four of its functions are replaced here; small
-bodies, and everything but form uploads and reads, go the way that MiniStack wrote.
+MiniStack 1.5.33 joins a request's body in memory, copies it four times while it takes a form apart, and reads the whole
+object for each range of it: a recording of 2 GiB would take 10 GiB of memory. Four of its functions are replaced here,
+for large bodies of forms and large objects; everything else goes the way that MiniStack wrote.
 """
 
 from __future__ import annotations

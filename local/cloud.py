@@ -1,0 +1,398 @@
+"""The whole stack on this machine: SAM builds it, MiniStack plays AWS on loopback, `sam deploy` deploys to it.
+
+`make run` runs this as a program; the end-to-end tests use `Cloud` as a context manager. A cloud is known by its port:
+its data stay in .local/<port>/ and are there again the next time. What was built stays in .local/build/, for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import http.client
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from local.sample import write_sample
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / ".local" / "build"
+STACK = "records-local"
+REGION = "us-east-1"
+BUCKET = f"{STACK}-000000000000-{REGION}"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+ARCHITECTURE = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine())
+
+Report = Callable[[str], None]
+
+
+class CloudError(Exception):
+    """Why the cloud cannot run, in words for the person at the keyboard."""
+
+
+# ---------------------------------------------------------------------- build
+
+
+def fingerprint(template: Path = ROOT / "template.yaml") -> str:
+    """SHA-256 of everything that `build` builds from."""
+    digest = hashlib.sha256(f"{PYTHON} {ARCHITECTURE}".encode())
+    sources = [path for folder in ("functions", "layers") for path in (ROOT / folder).rglob("*")]
+    for path in [template, *sorted(path for path in sources if path.is_file() and "__pycache__" not in path.parts)]:
+        digest.update(f"\0{path.relative_to(ROOT) if path != template else ''}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def build(report: Report) -> None:
+    """`sam build` into .local/build, unless what is there is of these sources. Two processes may call it at once."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    stamp = BUILD / "fingerprint"
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = fingerprint()
+        if stamp.exists() and stamp.read_text() == wanted:
+            report("Built already.")
+            return
+        if not shutil.which("make"):
+            raise CloudError("The layers are built with make, and there is none on PATH.")
+        report("Building the functions and layers with SAM ...")
+        stamp.unlink(missing_ok=True)
+        sam(
+            *("build", "--beta-features", "--parallel", "--build-dir", str(BUILD / "sam")),
+            *("--parameter-overrides", f"Architecture={ARCHITECTURE} Runtime=python{PYTHON}"),
+            environment={"LAYER_ARCHITECTURE": str(ARCHITECTURE), "LAYER_PYTHON": PYTHON},
+        )
+        stamp.write_text(wanted)
+
+
+def sam(*arguments: str, environment: dict[str, str]) -> None:
+    """Run SAM CLI at the project's root; what it says is shown when it fails.
+
+    Raises CloudError."""
+    environment = {
+        **clean_environment(),
+        "SAM_CLI_TELEMETRY": "0",
+        "SAM_CLI_POLL_DELAY": "0.5",
+        "AWS_DEFAULT_REGION": REGION,
+        **environment,
+    }
+    command = [str(ROOT / ".sam/bin/sam"), *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise CloudError(f"{done.stdout}{done.stderr}\n`sam {arguments[0]}` failed; why is said above.")
+
+
+def clean_environment() -> dict[str, str]:
+    """Of this process's environment only what programs need to run: no keys, no profile, no endpoint of a real AWS
+    account gets to SAM, to the emulator or to the functions."""
+    kept = re.compile(r"HOME|LANG|LC_\w+|TMPDIR|TERM|SSL_CERT_\w+|(UV|PIP)_\w+|(HTTPS?|ALL|NO)_PROXY", re.IGNORECASE)
+    environment = {name: value for name, value in os.environ.items() if kept.fullmatch(name)}
+    return {**environment, "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"}
+
+
+# ---------------------------------------------------------------------- cloud
+
+
+class Cloud:
+    """MiniStack with the stack deployed, on 127.0.0.1:`port`; data and logs are in `folder`.
+
+    `port` 0 takes any free one. `parameters` are the template's, besides those that a local stack sets itself.
+    `also_on`: one more address of this machine where containers reach the emulator's AWS."""
+
+    def __init__(
+        self,
+        port: int,
+        folder: Path,
+        report: Report = print,
+        parameters: dict[str, str] | None = None,
+        also_on: str = "",
+    ) -> None:
+        self.port = port or free_port()
+        self.folder = folder
+        self.report = report
+        self.parameters = parameters or {}
+        self.also_on = also_on
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "emulator.log"
+        self.outputs: dict[str, str] = {}
+        self._gateway = 0
+        self._emulator: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Cloud:
+        try:
+            self.start()
+            self.deploy()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the emulator, with the data of the last time.
+
+        Raises CloudError: the port is taken, or the emulator does not come up."""
+        if not port_is_free(self.port):
+            raise CloudError(
+                f"Port {self.port} is in use, by another program or by another `make run`.\n"
+                f"Choose another one: make run PORT={self.port + 1}"
+            )
+        self.report(f"Starting the cloud on {self.url}, its data in {shown(self.folder)} ...")
+        self._gateway = free_port()
+        temporary = self.folder / "tmp"
+        shutil.rmtree(temporary, ignore_errors=True)  # what was unpacked for functions the last time
+        temporary.mkdir(parents=True)
+        (self.folder / "api-id").touch()
+        settings = {
+            "PUBLIC_PORT": str(self.port),
+            "PUBLIC_BUCKET": BUCKET,
+            "API_ID_FILE": str(self.folder / "api-id"),
+            "TMPDIR": str(temporary),
+            "GATEWAY_PORT": str(self._gateway),
+            "GATEWAY_ALSO_ON": self.also_on,
+            "AUTH": "true",  # signatures and IAM policies are enforced
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "MINISTACK_REGION": REGION,
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(self.folder / "state"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(self.folder / "s3"),
+            "DOCKER_HOST": "unix:///nonexistent",  # it would look for containers to remove
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "LOG_LEVEL": "INFO",
+        }
+        with self.log.open("ab") as log:
+            self._emulator = subprocess.Popen(
+                [sys.executable, "-m", "local.emulator"],
+                cwd=ROOT,
+                env=clean_environment() | settings,
+                stdin=subprocess.PIPE,  # its end is the emulator's, even when this process is killed
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for this process, which then stops the emulator in order
+            )
+        self._wait_until_healthy()
+
+    def _wait_until_healthy(self) -> None:
+        for _ in range(600):
+            if not self.running():
+                break
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                connection = http.client.HTTPConnection("127.0.0.1", self._gateway, timeout=5)
+                connection.request("GET", "/_ministack/health")
+                if connection.getresponse().status == 200:
+                    return
+            time.sleep(0.1)
+        raise CloudError(f"{self.last_words()}\n\nThe emulator did not come up; its last words are above.")
+
+    def deploy(self, template: Path | None = None, stamp: str | None = None) -> None:
+        """Build, and deploy with `sam deploy` unless the stack is there and is of these sources and parameters.
+
+        `template`: another processed template than the built one; `stamp` then says which it is."""
+        build(self.report)
+        ffmpeg = self.folder / "ffmpeg"  # a link of our own: the next build replaces the original while we run
+        ffmpeg.unlink(missing_ok=True)
+        os.link(BUILD / "sam/FfmpegLayer/bin/ffmpeg", ffmpeg)
+        parameters = {
+            "Stage": "local",
+            "Architecture": str(ARCHITECTURE),
+            "Runtime": f"python{PYTHON}",
+            "PublicUrl": self.url,
+            "StorageUrl": self.url,
+            "FfmpegPath": str(ffmpeg),
+            **self.parameters,
+        }
+        wanted = hashlib.sha256(repr((stamp or fingerprint(), sorted(parameters.items()))).encode()).hexdigest()
+        stack = self._stack()
+        if stack and stack["StackStatus"] == "ROLLBACK_COMPLETE":  # a first deployment that failed can only be deleted
+            self.client("cloudformation").delete_stack(StackName=STACK)
+            stack = None
+        if stack and {"Key": "fingerprint", "Value": wanted} in stack.get("Tags", []):
+            self.report("Deployed already.")
+        else:
+            self.report("Deploying the template to it with `sam deploy` ...")
+            self._sam_deploy(template or BUILD / "sam/template.yaml", parameters, wanted)
+            stack = self._stack()
+        if stack is None:
+            raise CloudError("The stack is not there although `sam deploy` succeeded.")
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        self._connect_routes()
+        if self._emulator:
+            self._emulator.send_signal(signal.SIGUSR1)  # write down what there is now
+
+    def _sam_deploy(self, template: Path, parameters: dict[str, str], stamp: str) -> None:
+        artifacts = f"{BUCKET}-artifacts"
+        self.client("s3").create_bucket(Bucket=artifacts)
+        sam(
+            *("deploy", "--template-file", str(template), "--stack-name", STACK, "--s3-bucket", artifacts),
+            *("--no-resolve-s3", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
+            *("--no-confirm-changeset", "--no-progressbar", "--tags", f"fingerprint={stamp}"),
+            *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
+            environment={
+                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._gateway}",
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test",
+            },
+        )
+
+    def _stack(self) -> dict[str, Any] | None:
+        with contextlib.suppress(ClientError):
+            stack: dict[str, Any] = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+            return stack
+        return None
+
+    def _connect_routes(self) -> None:
+        """Make the routes of the API: MiniStack ignores the OpenAPI document in which SAM writes them."""
+        formation, gateway = self.client("cloudformation"), self.client("apigatewayv2")
+        template = formation.get_template(StackName=STACK, TemplateStage="Processed")["TemplateBody"]
+        resources = formation.describe_stack_resources(StackName=STACK)["StackResources"]
+        names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+        api = names["Api"]
+        for route in gateway.get_routes(ApiId=api)["Items"]:
+            gateway.delete_route(ApiId=api, RouteId=route["RouteId"])
+        for path, methods in template["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
+            for method, operation in methods.items():
+                address = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+                function = names[re.search(r"functions/\$\{(\w+)\.", address)[1]]  # type: ignore[index]
+                integration = gateway.create_integration(
+                    ApiId=api,
+                    IntegrationType="AWS_PROXY",
+                    IntegrationUri=f"arn:aws:lambda:{REGION}:000000000000:function:{function}",
+                    PayloadFormatVersion="2.0",
+                )
+                key = "$default" if path == "/$default" else f"{method.upper()} {path}"
+                gateway.create_route(ApiId=api, RouteKey=key, Target=f"integrations/{integration['IntegrationId']}")
+        (self.folder / "api-id").write_text(api)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this cloud's AWS, with the rights of the account's root."""
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=f"http://127.0.0.1:{self._gateway}",
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106 the emulator's own
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        )
+
+    def running(self) -> bool:
+        return self._emulator is not None and self._emulator.poll() is None
+
+    def last_words(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+
+    def stop(self) -> None:
+        """Stop the emulator; it writes down its data before it ends."""
+        if self._emulator is None:
+            return
+        self._emulator.terminate()
+        try:
+            self._emulator.wait(30)
+        except subprocess.TimeoutExpired:
+            self._emulator.kill()
+            self._emulator.wait()
+        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+# ---------------------------------------------------------------------- make run
+
+
+def curl_lines(cloud: Cloud) -> Iterator[str]:
+    """Three commands that hand over to one another in files, so that each can be pasted on its own."""
+    user, record, sample = (cloud.folder / name for name in ("user.json", "record.json", "sample.wav"))
+    write_sample(sample)
+    field = r"""sed -E 's/.*"{}": *"?([^",}}]+).*/\1/' '{}'""".format
+    yield f"""curl -sS {cloud.url}/users -H 'Content-Type: application/json' -d '{{"name": "Ann"}}' | tee '{user}'"""
+    yield (
+        f'curl -sS {cloud.url}/records -F "user_id=$({field("id", user)})" -F "token=$({field("token", user)})"'
+        f" -F 'audio=@{sample}' | tee '{record}'"
+    )
+    yield f'curl -sSL "$({field("url", record)})" -o sample.mp3'
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stop(BaseException):
+    """Somebody wants this process to end."""
+
+
+def stop(*_: object) -> None:
+    for number in SIGNALS:  # once is enough: what follows has to come to its end
+        signal.signal(number, signal.SIG_IGN)
+    print("\nStopping ...", flush=True)
+    raise Stop
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make run", description="Run the whole stack on this machine.")
+    parser.add_argument("--port", type=int, default=8000)
+    port = parser.parse_args().port
+    if ARCHITECTURE is None:
+        print(f"There are no layers for this machine's processor ({platform.machine()}).", file=sys.stderr)
+        return 1
+    if not 0 < port < 65536:
+        print(f"{port} is no port; choose one from 1024 to 65535: make run PORT=8123", file=sys.stderr)
+        return 1
+
+    for number in SIGNALS:
+        signal.signal(number, stop)
+    cloud = Cloud(port, ROOT / ".local" / str(port))
+    try:
+        with cloud:
+            print(f"\nAPI: {cloud.url}\n\nSign up, send a recording, download the MP3:\n")
+            print("\n".join(curl_lines(cloud)))
+            print("\nCtrl-C stops it. The data are kept for the next time.", flush=True)
+            while cloud.running():
+                time.sleep(0.5)
+            raise CloudError(f"{cloud.last_words()}\n\nThe emulator ended by itself; its last words are above.")
+    except CloudError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except Stop:
+        print("Stopped.")
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
