@@ -178,7 +178,7 @@ class Cloud:
             "DOCKER_HOST": "unix:///nonexistent",  # it would look for containers to remove
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
-            "LOG_LEVEL": "INFO",
+            "LOG_LEVEL": "WARNING",
         }
         with self.log.open("ab") as log:
             self._emulator = subprocess.Popen(
