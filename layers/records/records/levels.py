@@ -95,8 +95,8 @@ class Meter:
 
     def levels(self) -> Levels:
         peak = _dbfs(max(self._bins, default=0) / _FULL_SCALE)
-        mean = math.sqrt(self._squares / self.frames) / (_FULL_SCALE << 16) if self.frames else 0.0
-        return Levels(round(peak, 1), round(_dbfs(mean), 1), peak < SILENCE)
+        mean = _dbfs(math.sqrt(self._squares / self.frames) / (_FULL_SCALE << 16)) if self.frames else FLOOR
+        return Levels(round(peak, 1) + 0.0, round(mean, 1) + 0.0, peak < SILENCE)  # + 0.0: no "-0.0" in JSON
 
     def waveform(self) -> bytes:
         """200 peaks from start to end, 0 to 255, where 255 is full scale. A shorter recording repeats its own."""

@@ -28,12 +28,17 @@ from records.settings import settings
 from records.wav import MAX_DURATION, Wav
 
 _PIECE = 64 * 1024  # bytes: what a pipe holds
-_PATIENCE = 0.5  # s between two looks at the clock while ffmpeg is silent
+_PATIENCE = 0.5  # s between two looks at the clock while ffmpeg is silent, and at what it writes while it is not
 _STDERR_KEPT = 2_000  # bytes, for the log
+_TOLERANCE = 0.1  # s: by how much an MP3 may be longer or shorter than its WAV file
 _RESAMPLER_LEAST = 512  # samples: above half the length of ffmpeg's filter from 384 to 44.1 kHz
 
 # LAME pads an MP3 by up to 575 samples and a frame; ffmpeg's muxer can write down 529 and a frame.
 _PADDING_EXCESS = 575 - 529
+
+# What ffmpeg puts before the frames: an ID3v2.4 tag with nothing in it. It stays, since it is by it that programs
+# know an MP3 of few frames for one.
+_EMPTY_ID3 = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)
 
 # Exit statuses of ffmpeg that are the audio's fault: AVERROR_INVALIDDATA & 0xFF, and "too many decoding errors".
 _CANNOT_DECODE = (183, 69)
@@ -103,8 +108,8 @@ def convert(
     run = _Run(plan, path, deadline)
     run.convert(iter(feed), meter)
     run.check()
-    _check_samples(wav, plan, feed, meter.frames)
-    _check_mp3(path, meter.frames)
+    _check_samples(wav, plan, feed.frames, meter.frames)
+    _check_mp3(path, plan, meter.frames)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Conversion(path, path.stat().st_size, sha256, meter.frames / plan.rate, meter.levels(), meter.waveform())
@@ -133,7 +138,7 @@ class _Plan:
             "aformat=sample_fmts=s32|s32p",  # before all else is done to them, floats above full scale are clipped
             *([_downmix(wav)] if wav.channels > 2 else []),
             *_resample(wav, rate),
-            f"aformat=sample_fmts=s32p:channel_layouts={'mono' if channels == 1 else 'stereo'}",
+            f"aformat=sample_fmts=fltp:channel_layouts={'mono' if channels == 1 else 'stereo'}",
         ]
         return cls(wav.codec, rate, channels, kbits, ",".join(filters))
 
@@ -145,7 +150,7 @@ class _Plan:
             *("-f", "wav", "-ignore_length", "1", "-c:a", self.codec, "-i", "pipe:0"),
             *("-filter_complex", f"[0:a]{self.filters},asplit[mp3][pcm]"),
             *("-map", "[mp3]", "-c:a", "libmp3lame", "-b:a", f"{self.kbits}k", "-map_metadata", "-1"),
-            *("-fflags", "+bitexact", "-flags:a", "+bitexact", "-id3v2_version", "0", "-f", "mp3", f"file:{path}"),
+            *("-fflags", "+bitexact", "-flags:a", "+bitexact", "-f", "mp3", f"file:{path}"),
             *("-map", "[pcm]", "-c:a", "pcm_s16le", "-f", "s16le", "pipe:1"),
         ]
 
@@ -197,35 +202,48 @@ def _downmix(wav: Wav) -> str:
 
 
 class _Feed:
-    """The bytes for ffmpeg: a header of our own, then the data. Counts what passes, and MPEG frames in it."""
+    """The bytes for ffmpeg: a header of our own, then the data. Counts the samples that pass."""
 
     def __init__(self, wav: Wav, data: Iterable[bytes | memoryview]) -> None:
         self._wav = wav
         self._data = data
         self._bytes = 0
-        self.mpeg = mpeg.FrameCounter()
+        self._mpeg = mpeg.Frames({"mp1": 1, "mp2": 2}.get(wav.codec, 3), wav.sample_rate)
 
-    def __iter__(self) -> Iterator[memoryview]:
-        yield memoryview(self._wav.header)
-        pieces = iter(self._data)
-        if self._wav.codec.startswith("pcm_f"):
-            pieces = _finite(pieces, self._wav.bits // 8)
-        for piece in pieces:
-            self._count(piece)
-            yield memoryview(piece)
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        yield self._wav.header
+        pieces = self._counted()
+        if self._wav.frames is None:
+            yield from self._whole_frames(pieces)
+        elif self._wav.codec.startswith("pcm_f"):
+            yield from _finite(pieces, self._wav.bits // 8)
+        else:
+            yield from pieces
         if self._bytes != self._wav.data_bytes:
             raise ConversionError
 
-    def _count(self, piece: bytes | memoryview) -> None:
-        self._bytes += len(piece)
-        if self._wav.frames is None:
-            self.mpeg.feed(piece)
-            if self.mpeg.samples > MAX_DURATION * self._wav.sample_rate:
-                raise UnplayableAudio("too_long", "The recording is longer than 24 hours. Send it in parts.")
-
+    @property
     def frames(self) -> int:
-        """Samples per channel that were fed, at the WAV file's rate."""
-        return self.mpeg.samples if self._wav.frames is None else self._wav.frames
+        """Samples per channel, at the WAV file's rate."""
+        return self._mpeg.samples if self._wav.frames is None else self._wav.frames
+
+    def _counted(self) -> Iterator[bytes | memoryview]:
+        for piece in self._data:
+            self._bytes += len(piece)
+            yield piece
+
+    def _whole_frames(self, pieces: Iterator[bytes | memoryview]) -> Iterator[bytes]:
+        """MPEG audio without what is no frame, and without a last one that is cut: ffmpeg would guess at it."""
+        found = self._mpeg
+        for piece in pieces:
+            yield found.feed(piece)
+            if found.samples > MAX_DURATION * self._wav.sample_rate:
+                raise UnplayableAudio("too_long", "The recording is longer than 24 hours. Send it in parts.")
+        if not found.frames:
+            raise UnplayableAudio("undecodable", "The WAV file says that it holds MPEG audio, but there is none in it.")
+        sound = self._bytes - found.skipped - found.unfinished
+        if found.lost * found.samples > sound * self._wav.sample_rate * _TOLERANCE:
+            raise _damaged()
 
 
 def _finite(pieces: Iterator[bytes | memoryview], width: int) -> Iterator[bytes]:
@@ -266,11 +284,12 @@ class _Run:
         self._deadline = deadline
         self._stderr = b""
         self._status = 0
+        self._next_look = 0.0
         self._fed = False  # ffmpeg has taken all that there was
         self._max_bytes = (MAX_DURATION + 1) * plan.kbits * 125
         self._max_frames = (MAX_DURATION + 1) * plan.rate
 
-    def convert(self, feed: Iterator[memoryview], meter: Meter) -> None:
+    def convert(self, feed: Iterator[bytes | memoryview], meter: Meter) -> None:
         """Feed ffmpeg and measure what comes out, until it has ended or the deadline comes."""
         process = self._start()
         try:
@@ -304,7 +323,7 @@ class _Run:
         except OSError as error:
             raise ConversionError from error
 
-    def _serve(self, process: subprocess.Popen[bytes], feed: Iterator[memoryview], meter: Meter) -> None:
+    def _serve(self, process: subprocess.Popen[bytes], feed: Iterator[bytes | memoryview], meter: Meter) -> None:
         """Serve the pipes until ffmpeg has closed all of its ends, or the deadline comes."""
         stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
         assert stdin is not None  # noqa: S101
@@ -331,14 +350,14 @@ class _Run:
                         if key.fileobj is stdin:
                             stdin.close()
 
-    def _write(self, fd: int, pending: memoryview, feed: Iterator[memoryview]) -> tuple[memoryview, bool]:
+    def _write(self, fd: int, pending: memoryview, feed: Iterator[bytes | memoryview]) -> tuple[memoryview, bool]:
         """Write what the pipe takes. Returns the rest of the piece, and whether this was the end of writing."""
         while not pending:
             following = next(feed, None)
             if following is None:
                 self._fed = True
                 return pending, True
-            pending = following
+            pending = memoryview(following)
         try:
             return pending[os.write(fd, pending[:_PIECE]) :], False
         except BlockingIOError:
@@ -348,11 +367,14 @@ class _Run:
 
     def _check_limits(self, meter: Meter) -> None:
         """Stop an ffmpeg that takes too long, or that writes without end."""
-        if time.monotonic() >= self._deadline:
+        now = time.monotonic()
+        if now >= self._deadline:
             raise ConversionTimeout
-        written = self._path.stat().st_size if self._path.exists() else 0
-        if written > self._max_bytes or meter.frames > self._max_frames:
-            raise ConversionError
+        if now >= self._next_look:
+            self._next_look = now + _PATIENCE
+            written = self._path.stat().st_size if self._path.exists() else 0
+            if written > self._max_bytes or meter.frames > self._max_frames:
+                raise ConversionError
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -368,29 +390,39 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 # --- Is it done? -----------------------------------------------------------------------------------------------------
 
 
-def _check_samples(wav: Wav, plan: _Plan, feed: _Feed, frames: int) -> None:
-    """Raise unless as many samples came out as went in; a resampler may round their number up or down."""
-    expected = feed.frames() * plan.rate / wav.sample_rate
-    if abs(frames - expected) <= (0 if plan.rate == wav.sample_rate else 1):
-        return
+def _check_samples(wav: Wav, plan: _Plan, expected: int, frames: int) -> None:
+    """Raise unless as many samples came out as the `expected` that went in.
+
+    A resampler may round their number. A decoder drops what it cannot decode: beyond the tenth of a second by which
+    an MP3 may differ from its WAV file, that is not passed over in silence.
+    """
+    short = abs(frames * wav.sample_rate - expected * plan.rate)  # in units that are whole: seconds * rate * rate
     if wav.codec.startswith("pcm_"):
-        raise ConversionError  # no bytes of PCM are undecodable
-    raise UnplayableAudio("damaged", "A part of the sound in the WAV file is damaged and cannot be decoded.")
+        if short > (0 if plan.rate == wav.sample_rate else wav.sample_rate):
+            raise ConversionError  # no bytes of PCM are undecodable
+    elif short > _TOLERANCE * plan.rate * wav.sample_rate:
+        raise _damaged()
 
 
-def _check_mp3(path: Path, frames: int) -> None:
+def _damaged() -> UnplayableAudio:
+    return UnplayableAudio("damaged", "A part of the sound in the WAV file is damaged and cannot be decoded.")
+
+
+def _check_mp3(path: Path, plan: _Plan, frames: int) -> None:
     """Raise unless the MP3 is whole: unbroken frames that hold `frames` samples, as its own Info frame says too."""
-    counter = mpeg.FrameCounter()
+    found = mpeg.Frames(3, plan.rate)
     try:
         with path.open("rb") as file:
+            if file.read(len(_EMPTY_ID3)) != _EMPTY_ID3:
+                raise ConversionError
             info = mpeg.info(file.read(_PIECE))
-            file.seek(0)
+            file.seek(len(_EMPTY_ID3))
             while piece := file.read(_PIECE):
-                counter.feed(piece)
+                found.feed(piece)
     except OSError as error:
         raise ConversionError from error
-    if info is None or counter.first is None or counter.skipped or counter.unfinished:
+    if info is None or info.frames != found.frames - 1 or found.skipped or found.unfinished:
         raise ConversionError
-    played = (counter.frames - 1) * counter.first.samples - info.delay - info.padding
-    if info.frames != counter.frames - 1 or frames == 0 or not 0 <= played - frames <= _PADDING_EXCESS:
+    played = info.frames * info.samples - info.delay - info.padding
+    if frames == 0 or not 0 <= played - frames <= _PADDING_EXCESS:
         raise ConversionError

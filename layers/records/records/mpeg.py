@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 # kbit/s by the header's four bits; 0 is "free format", which has no frame length to step by, and 15 is forbidden.
 _MPEG1_LAYER1 = (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 0)
@@ -35,7 +35,7 @@ class Frame:
         return (self.version, self.layer, self.rate) == (first.version, first.layer, first.rate)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def frame(header: bytes) -> Frame | None:
     """The frame that these 4 bytes begin, or None where they begin none that can be stepped over."""
     bits = int.from_bytes(header, "big")
@@ -80,34 +80,54 @@ def first_frame(data: bytes) -> Frame | None:
     return None
 
 
-class FrameCounter:
-    """Counts the whole frames of a stream that arrives in pieces of any size. Memory: one frame and one piece."""
+class Frames:
+    """Finds the whole frames of one stream that arrives in pieces of any size. Memory: one frame and one piece.
 
-    def __init__(self) -> None:
+    frames, samples (per channel): found so far. skipped: bytes that belong to no frame; lost: those of them that lie
+    between two frames, where there must have been sound.
+    """
+
+    def __init__(self, layer: int, rate: int) -> None:
         self.frames = 0
         self.samples = 0
-        self.skipped = 0  # bytes that belong to no frame
-        self.first: Frame | None = None
+        self.skipped = 0
+        self.lost = 0
+        self._stream = (layer, rate)
+        self._gap = 0
         self._rest = b""
 
-    def feed(self, piece: bytes | memoryview) -> None:
+    def feed(self, piece: bytes | memoryview) -> bytes:
+        """Take a piece in; return the frames that it completes, without what lies between them."""
         data = self._rest + bytes(piece)
-        offset, end = 0, len(data)
-        while offset + 4 <= end:
-            found = frame(data[offset : offset + 4])
-            if found is None or (self.first is not None and not found.continues(self.first)):
-                following = data.find(b"\xff", offset + 1)
-                following = end if following < 0 else following
-                self.skipped += following - offset
-                offset = following
-                continue
-            if offset + found.size > end:
+        found = []
+        start = offset = 0
+        while offset + 4 <= len(data):
+            this = frame(data[offset : offset + 4])
+            if this is None or (this.layer, this.rate) != self._stream:
+                found.append(data[start:offset])
+                start = self._skip(data, offset)
+                offset = start
+            elif offset + this.size > len(data):
                 break
-            self.first = self.first or found
-            self.frames += 1
-            self.samples += found.samples
-            offset += found.size
+            else:
+                self._count(this)
+                offset += this.size
         self._rest = data[offset:]
+        return b"".join([*found, data[start:offset]])
+
+    def _count(self, this: Frame) -> None:
+        self.lost += self._gap if self.frames else 0
+        self._gap = 0
+        self.frames += 1
+        self.samples += this.samples
+
+    def _skip(self, data: bytes, offset: int) -> int:
+        """Where the next frame may begin."""
+        following = data.find(b"\xff", offset + 1)
+        following = following if following >= 0 else len(data)
+        self._gap += following - offset
+        self.skipped += following - offset
+        return following
 
     @property
     def unfinished(self) -> int:
@@ -117,9 +137,13 @@ class FrameCounter:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """The Info (Xing) frame that ffmpeg's mp3 muxer writes first, with LAME's delay and padding in samples."""
+    """The Info (Xing) frame that ffmpeg's mp3 muxer writes first, with LAME's delay and padding in samples.
+
+    frames: those that follow it. samples: per channel, of one frame.
+    """
 
     frames: int
+    samples: int
     delay: int
     padding: int
 
@@ -137,4 +161,4 @@ def info(data: bytes) -> Info | None:
     if flags != 0xF:  # ffmpeg writes all four fields: frames, bytes, seek table, quality
         return None
     delay_padding = int.from_bytes(tag[141:144], "big")
-    return Info(frames, delay_padding >> 12, delay_padding & 0xFFF)
+    return Info(frames, found.samples, delay_padding >> 12, delay_padding & 0xFFF)
