@@ -84,7 +84,7 @@ export function createSender({ changed, signedOut }) {
 
   /** Short recordings go in one request, long ones to the storage. Gives the record. */
   async function deliver(item, user, wav, options) {
-    const title = `${item.name}.wav`;
+    const title = `${item.name.replace(/[/\\\p{Cc}]/gu, '-')}.wav`; // before a slash would stand a folder's name
     if (wav.size <= DIRECT_LIMIT) {
       try {
         return await sendDirect(user, item.id, title, wav, options);

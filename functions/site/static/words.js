@@ -56,7 +56,7 @@ const english = {
   'say.recording': 'Recording',
   'say.stopped': 'Stopped. {length} recorded, not sent yet.',
   'say.discarded': 'The recording was discarded.',
-  'say.added.one': '1 file added.',
+  'say.added.one': '{n} file added.',
   'say.added.other': '{n} files added.',
   'say.percent': '{name}: {percent} sent',
   'say.ready': '{name} is ready. Its link can be copied.',
