@@ -58,14 +58,21 @@ def fingerprint(template: Path = ROOT / "template.yaml") -> str:
     return digest.hexdigest()
 
 
-def build(report: Report) -> None:
-    """`sam build` into .local/build, unless what is there is of these sources. Two processes may call it at once."""
+def build(report: Report, thorough: bool = False) -> None:
+    """`sam build` into .local/build, unless what is there is of these sources. Two processes may call it at once.
+
+    ffmpeg is built from source where it is `thorough` (a minute, once on a machine) or was built before; else it is the
+    one out of a wheel, which is there at once."""
     BUILD.mkdir(parents=True, exist_ok=True)
     stamp = BUILD / "fingerprint"
+    caches = Path(os.environ.get("RECORDS_CACHE") or Path.home() / ".cache/records") / "ffmpeg"
+    built_before = any(caches.glob(f"*-{ARCHITECTURE}-source-*"))
+    ffmpeg = os.environ.get("RECORDS_FFMPEG") or ("auto" if thorough or built_before else "wheel")
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wanted = fingerprint()
-        if stamp.exists() and stamp.read_text() == wanted:
+        had, _, had_ffmpeg = stamp.read_text().partition(" ") if stamp.exists() else ("", "", "")
+        if had == wanted and (had_ffmpeg == ffmpeg or not thorough):
             report("Built already.")
             return
         if not shutil.which("make"):
@@ -75,9 +82,9 @@ def build(report: Report) -> None:
         sam(
             *("build", "--beta-features", "--parallel", "--build-dir", str(BUILD / "sam")),
             *("--parameter-overrides", f"Architecture={ARCHITECTURE} Runtime=python{PYTHON}"),
-            environment={"LAYER_ARCHITECTURE": str(ARCHITECTURE), "LAYER_PYTHON": PYTHON},
+            environment={"LAYER_ARCHITECTURE": "host", "LAYER_PYTHON": PYTHON, "RECORDS_FFMPEG": ffmpeg},
         )
-        stamp.write_text(wanted)
+        stamp.write_text(f"{wanted} {ffmpeg}")
 
 
 def sam(*arguments: str, environment: dict[str, str]) -> None:
@@ -100,7 +107,9 @@ def sam(*arguments: str, environment: dict[str, str]) -> None:
 def clean_environment() -> dict[str, str]:
     """Of this process's environment only what programs need to run: no keys, no profile, no endpoint of a real AWS
     account gets to SAM, to the emulator or to the functions."""
-    kept = re.compile(r"HOME|LANG|LC_\w+|TMPDIR|TERM|SSL_CERT_\w+|(UV|PIP)_\w+|(HTTPS?|ALL|NO)_PROXY", re.IGNORECASE)
+    kept = re.compile(
+        r"HOME|LANG|LC_\w+|TMPDIR|SSL_CERT_\w+|(UV|PIP|XDG|RECORDS)_\w+|\w+_(PROXY|TARBALL)", re.IGNORECASE
+    )
     environment = {name: value for name, value in os.environ.items() if kept.fullmatch(name)}
     return {**environment, "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"}
 
