@@ -1,187 +1,119 @@
-"""`make sam-local`: the service under `sam local start-api`, each function in a container, with no AWS account.
+"""`make sam-local`: the service under `sam local start-api`, each function in a container of its own.
 
     client ──▶ sam local start-api, http://127.0.0.1:8000 ──▶ a container for each function
-       │                                                             │ http://host.docker.internal:4566
-       └──── signed addresses, http://127.0.0.1:4566/… ────▶ embedded cloud: DynamoDB, S3
-                                                                     │ an upload has arrived
-                                                                     └──▶ sam local invoke ConvertUploadFunction
+       │                                                           │ http://host.docker.internal:<port>
+       └──── signed addresses, http://127.0.0.1:8001/… ───▶ the emulator: DynamoDB, S3
+                                                                   │ an upload has arrived
+                                                                   └──▶ sam local invoke ConvertUploadFunction
 
 The tables and the bucket are template.yaml's own, taken out of what `sam build` made of it. Their names and the
-addresses go into env.json, from which a bare `sam local start-api` takes them too, as long as this command runs.
-The data lives as long as this command. `sam local` carries HTTP only: S3's events are carried here, one `sam local
-invoke` each; the records table's stream is not carried, so the audio of a row that is removed stays.
+addresses go into env.json, so that a bare `sam local start-api` works, too, while this command runs. The data begin
+anew every time. `sam local` carries HTTP only, so the bucket's events are carried here, an invocation each; the records
+table's stream is not, so the audio of a row that is removed stays.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import http.client
 import ipaddress
 import json
 import os
-import platform
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import boto3
 import yaml
+from botocore.exceptions import BotoCoreError, ClientError
 
-ROOT = Path(__file__).parent.parent
-BUILT = ROOT / ".aws-sam/build/template.yaml"
-ENVIRONMENT_FILE = ROOT / "env.json"  # samconfig.toml names it, .gitignore too
-REGION = "eu-central-1"
-STACK = "records-local"
-# What `sam local` gives to functions where nobody has credentials. The embedded cloud checks signatures against them.
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "defaultkey", "AWS_SECRET_ACCESS_KEY": "defaultsecret"}
-ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+from local import cloud
+from local.cloud import ARCHITECTURE, PYTHON, ROOT, Cloud, CloudError, Stop
+
+BUILT = ROOT / ".aws-sam/build"
+ENVIRONMENT_FILE = ROOT / "env.json"  # samconfig.toml and .gitignore name it, too
+CHOICES = {"Architecture": str(ARCHITECTURE), "Runtime": f"python{PYTHON}"}
+# One request to each function of the API, and what it has to answer.
+TRIALS = (
+    ("GET", "/", 200),
+    ("GET", "/record?id=00000000-0000-4000-8000-000000000000&user=1", 404),  # so the tables can be reached
+    ("POST", "/users", 415),
+    ("POST", "/records", 415),
+)
 
 
-def docker_problem() -> str | None:
-    """Why no container can be run here and what to do, or None."""
+# ---------------------------------------------------------------------- Docker
+
+
+def check_docker() -> None:
+    """Raises CloudError, which says what to do, where no container can be run."""
     if shutil.which("docker") is None:
-        return (
-            "Docker is not installed, and `sam local` runs the functions in containers. Install it (Docker Desktop, or "
-            "`apt-get install docker.io`), or run `make local`, which needs no Docker."
+        raise CloudError(
+            "`sam local` runs the functions in containers, and Docker is not installed.\n"
+            "Install Docker Desktop, or on Debian and Ubuntu: sudo apt install docker.io\n"
+            "`make run` runs the service without Docker."
         )
-    answer = subprocess.run(["docker", "info"], check=False, capture_output=True, text=True, timeout=30)
-    if answer.returncode == 0:
-        return None
+    try:
+        answer = subprocess.run(["docker", "info"], check=False, capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        raise CloudError("Docker does not answer; restart it.") from None
     if "permission denied" in answer.stderr.lower():
-        return "Docker does not let you in: `sudo usermod -aG docker $USER`, then log in again."
-    return (
-        "Docker is installed but not running. Start Docker Desktop, or `sudo systemctl start docker` (without systemd: "
-        "`sudo dockerd &`), or run `make local`, which needs no Docker."
-    )
+        raise CloudError("Docker does not let you in: sudo usermod -aG docker $USER, then log in again.")
+    if answer.returncode:
+        raise CloudError(
+            "Docker is installed, but it is not running.\n"
+            "Start Docker Desktop, or on Linux: sudo systemctl start docker (without systemd: sudo dockerd &)\n"
+            "`make run` runs the service without Docker."
+        )
 
 
-def sam() -> str:
-    """The SAM command: the project's own, or the one on PATH."""
-    own = ROOT / ".sam/bin/sam"
-    found = str(own) if own.exists() else shutil.which("sam")
-    if found is None:
-        sys.exit("sam-local: SAM CLI is missing; `make install` puts it into .sam/")
-    return found
+def bridge_address() -> str:
+    """The address by which containers know this machine, where it is this machine's own to listen on.
 
-
-def sam_environment() -> dict[str, str]:
-    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # uv, which builds the layers
-    return {
-        **os.environ,
-        **CREDENTIALS,
-        "AWS_DEFAULT_REGION": REGION,
-        "SAM_CLI_TELEMETRY": "0",
-        "PATH": tools,
-    }
-
-
-def build(runtime: str) -> None:
-    """`sam build` for the containers: this machine's architecture, the template's Python. Leaves .aws-sam/build."""
-    environment = sam_environment()
-    environment |= {"LAYER_ARCHITECTURE": ARCHITECTURE, "LAYER_PYTHON": runtime.removeprefix("python")}
-    choice = {"Architecture": ARCHITECTURE, "Runtime": runtime}
-    overrides = [f"{name}={value}" for name, value in choice.items()]
-    print(f"sam-local: building for {runtime} on {ARCHITECTURE} …", flush=True)
-    command = [sam(), "build", "--parameter-overrides", *overrides]
-    done = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{done.stdout}{done.stderr}\nsam-local: `sam build` failed")
-    # What was built is for this machine, so that is what the built template says where nobody says otherwise.
-    template = yaml.safe_load(BUILT.read_text())
-    for name, value in choice.items():
-        template["Parameters"][name]["Default"] = value
-    BUILT.write_text(yaml.safe_dump(template, sort_keys=False))
-
-
-def gateway() -> str | None:
-    """The address of this machine as containers see it, where it is one of ours to listen on.
-
-    None with Docker Desktop, whose host.docker.internal reaches what listens on 127.0.0.1.
-    """
+    Empty with Docker Desktop: its host.docker.internal leads to what listens on 127.0.0.1."""
     command = ["docker", "network", "inspect", "bridge"]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     for network in json.loads(answer.stdout)[0]["IPAM"]["Config"]:
-        # Where Docker chose the subnet itself it may not say the gateway: it is the first address then.
+        # Older engines do not say the gateway of a subnet that they chose themselves: it is the first address.
         address = network.get("Gateway") or str(ipaddress.ip_network(network["Subnet"])[1])
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind((address, 0))
             return address
-    return None
+    return ""
 
 
-@contextlib.contextmanager
-def embedded_cloud(port: int) -> Iterator[None]:
-    """MiniStack on 127.0.0.1 and, for the containers, on Docker's bridge; it ends with the block, its data with it."""
-    with tempfile.TemporaryDirectory(prefix="records-sam-local-") as folder:
-        environment = {
-            **os.environ,
-            **CREDENTIALS,
-            "AUTH": "true",
-            "MINISTACK_REGION": REGION,
-            "GATEWAY_PORT": str(port),
-            "GATEWAY_ALSO_ON": gateway() or "",
-            "PUBLIC_PORT": "0",
-            "PUBLIC_BUCKET": "",
-            "API_ID_FILE": os.devnull,
-            "TMPDIR": folder,
-        }
-        log = Path(folder, "cloud.log")
-        with log.open("w") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "local.emulator"],
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            for _ in range(300):
-                if process.poll() is not None:
-                    sys.exit(f"{log.read_text()}\nsam-local: the embedded cloud did not start")
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                    break
-                time.sleep(0.1)
-            yield
-        finally:
-            process.terminate()
-            process.wait(20)
+# ---------------------------------------------------------------------- build and data
 
 
-def client(service: str, port: int) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=f"http://127.0.0.1:{port}",
-        region_name=REGION,
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-    )
+def build() -> dict[str, Any]:
+    """Have it built, for this machine, where `sam local` looks for it. Gives the built template."""
+    cloud.build(print)
+    shutil.rmtree(BUILT, ignore_errors=True)
+    shutil.copytree(cloud.BUILD / "sam", BUILT)
+    template: dict[str, Any] = yaml.safe_load((BUILT / "template.yaml").read_text())
+    for name, value in CHOICES.items():  # so that a bare `sam local start-api` takes the image of what was built
+        template["Parameters"][name]["Default"] = value
+    (BUILT / "template.yaml").write_text(yaml.safe_dump(template, sort_keys=False))
+    return template
 
 
 def data_template(template: dict[str, Any]) -> dict[str, Any]:
-    """The tables and the bucket of a template and nothing else, as a template whose outputs are their names.
+    """The tables and the bucket of a template, and nothing else; the outputs are their names by logical id.
 
-    Without the bucket's events, which SAM derives from the functions, and without what protects data from deletion.
-    """
+    Without the bucket's events, which SAM makes of the functions, and without what keeps data from being deleted."""
     kinds = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
-    protections = ("DeletionPolicy", "UpdateReplacePolicy", "DependsOn")
     resources = {
-        name: {key: value for key, value in resource.items() if key not in protections}
+        name: {"Type": resource["Type"], "Properties": resource["Properties"]}
         for name, resource in template["Resources"].items()
-        if isinstance(resource, dict) and resource["Type"] in kinds
+        if isinstance(resource, dict) and resource.get("Type") in kinds
     }
     return {
-        "AWSTemplateFormatVersion": "2010-09-09",
         "Parameters": template["Parameters"],
         "Conditions": template["Conditions"],
         "Resources": resources,
@@ -189,142 +121,168 @@ def data_template(template: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def create_data(port: int) -> tuple[dict[str, str], str]:
-    """Tables, bucket, and the queue that tells of uploads. Gives the names by logical id, and the queue's address."""
-    stacks = client("cloudformation", port)
-    body = json.dumps(data_template(yaml.safe_load(BUILT.read_text())))
-    parameters = [{"ParameterKey": "Stage", "ParameterValue": "local"}]
-    stacks.create_stack(StackName=STACK, TemplateBody=body, Parameters=parameters)
-    stacks.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    outputs = stacks.describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
+def create_data(aws: Cloud, template: dict[str, Any]) -> tuple[dict[str, str], str]:
+    """The tables and the bucket, by logical id, and the address of the queue that tells of uploads."""
+    stacks = aws.client("cloudformation")
+    stacks.create_stack(StackName=cloud.STACK, TemplateBody=json.dumps(data_template(template)))
+    stacks.get_waiter("stack_create_complete").wait(StackName=cloud.STACK, WaiterConfig={"Delay": 1})
+    outputs = stacks.describe_stacks(StackName=cloud.STACK)["Stacks"][0]["Outputs"]
     names = {output["OutputKey"]: output["OutputValue"] for output in outputs}
 
-    queues = client("sqs", port)
-    from_s3 = {
+    queues = aws.client("sqs")
+    statement = {
         "Effect": "Allow",
         "Principal": {"Service": "s3.amazonaws.com"},
         "Action": "sqs:SendMessage",
         "Resource": "*",
     }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [from_s3]})
-    # As long as the converter may take: a message comes once, however long the recording.
-    settings = {"Policy": policy, "VisibilityTimeout": "900"}
+    settings = {
+        "Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        "VisibilityTimeout": "900",  # the converter's time: no event comes a second time before it is done
+    }
     queue = queues.create_queue(QueueName="uploads", Attributes=settings)["QueueUrl"]
-    attributes = queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    about = queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
     uploads = {
-        "QueueArn": attributes["QueueArn"],
+        "QueueArn": about["QueueArn"],
         "Events": ["s3:ObjectCreated:*"],
         "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "uploads/"}]}},
     }
-    client("s3", port).put_bucket_notification_configuration(
+    aws.client("s3").put_bucket_notification_configuration(
         Bucket=names["AudioBucket"], NotificationConfiguration={"QueueConfigurations": [uploads]}
     )
     return names, queue
 
 
-def write_environment(names: dict[str, str], port: int, cloud_port: int) -> None:
-    """env.json: what the functions' environment is here, in the form that `sam local --env-vars` reads."""
+def write_environment(names: dict[str, str], public_url: str, storage_url: str, endpoint: str) -> None:
+    """What the functions' environment is here, in the form that `sam local --env-vars` reads."""
     variables = {
         "USERS_TABLE": names["UsersTable"],
         "RECORDS_TABLE": names["RecordsTable"],
         "BUCKET": names["AudioBucket"],
-        "PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "STORAGE_URL": f"http://127.0.0.1:{cloud_port}",
-        "AWS_ENDPOINT_URL": f"http://host.docker.internal:{cloud_port}",
+        "PUBLIC_URL": public_url,
+        "STORAGE_URL": storage_url,
+        "AWS_ENDPOINT_URL": endpoint,
     }
     ENVIRONMENT_FILE.write_text(json.dumps({"Parameters": variables}, indent=2) + "\n")
 
 
-def carry_uploads(queue: str, cloud_port: int, stop: threading.Event) -> None:
-    """Invoke the converter, in its container, with every event of the bucket, until `stop` is set."""
-    queues = client("sqs", cloud_port)
-    while not stop.is_set():
-        try:
-            messages = queues.receive_message(QueueUrl=queue, WaitTimeSeconds=5).get("Messages", [])
-        except Exception as error:  # the cloud going down first, at the end, is nothing to tell of
-            if not stop.is_set():
-                print(f"sam-local: no events from the storage: {error}", file=sys.stderr)
-            return
-        for message in messages:
-            event = json.loads(message["Body"])
-            if "Records" in event:  # the first message of all is S3's own test
-                invoke("ConvertUploadFunction", event)
-            queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+# ---------------------------------------------------------------------- sam local
+
+
+def sam_local(*arguments: str) -> tuple[list[str], dict[str, str]]:
+    """A `sam local` command and its environment; samconfig.toml has the rest of its options."""
+    environment = {
+        **cloud.clean_environment(),
+        **{name: value for name, value in os.environ.items() if name.startswith("DOCKER_")},
+        # The keys that the emulator knows; `sam local` passes them on to the functions.
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "SAM_CLI_TELEMETRY": "0",
+    }
+    return [str(ROOT / ".sam/bin/sam"), "local", *arguments], environment
+
+
+@contextlib.contextmanager
+def start_api(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`sam local start-api`, ready: every function of the API has answered once, from its container."""
+    command, environment = sam_local("start-api", "--port", str(port))
+    # Ctrl-C is for this process, which then ends it in order: it removes its containers.
+    api = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    try:
+        while True:
+            if api.poll() is not None:
+                raise CloudError("`sam local start-api` did not start; why is said above.")
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            time.sleep(0.2)
+        for method, target, expected in TRIALS:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)  # an image may have to be pulled
+            connection.request(method, target)
+            status = connection.getresponse().status
+            connection.close()
+            if status != expected:
+                raise CloudError(
+                    f"{method} {target} was answered with {status}; why is said above.\n"
+                    "503 means that the containers do not reach this machine: does a firewall keep Docker's bridge off?"
+                )
+        yield api
+    finally:
+        api.send_signal(signal.SIGINT)
+        api.wait()
 
 
 def invoke(function: str, event: dict[str, Any]) -> None:
-    """`sam local invoke` with an event; its log goes to the terminal."""
-    print(f"sam-local: an event for {function}", flush=True)
-    command = [sam(), "local", "invoke", function, "--event", "-"]
-    subprocess.run(command, check=False, cwd=ROOT, env=sam_environment(), input=json.dumps(event), text=True)
+    """`sam local invoke` with an event. What the function logs is shown; one that fails is not tried again."""
+    command, environment = sam_local("invoke", function, "--event", "-")
+    subprocess.run(command, check=False, cwd=ROOT, env=environment, input=json.dumps(event), text=True)
 
 
-def wait_until_ready(port: int, api: subprocess.Popen[bytes]) -> None:
-    """Until a function answers, out of its container, that there is no such record: so it reaches the tables."""
-    address = f"http://127.0.0.1:{port}/record?id=00000000-0000-4000-8000-000000000000&user=1"
-    status = 0
-    for _ in range(180):
-        if api.poll() is not None:
-            sys.exit("sam-local: `sam local start-api` did not start; its message is above")
+def carry_uploads(aws: Cloud, queue: str, end: threading.Event) -> None:
+    """Invoke the converter with each of the bucket's events, one at a time, until `end` is set."""
+    queues = aws.client("sqs")
+    while not end.is_set():
         try:
-            urllib.request.urlopen(address, timeout=60)
-        except urllib.error.HTTPError as error:
-            status = error.code
-            if status == 404:
-                return
-            break
-        except OSError:
-            time.sleep(1)
-    sys.exit(
-        f"sam-local: the functions answer {status}, see the log above. 503 says that the containers do not reach this "
-        "machine: a firewall may stand between Docker's bridge and it."
-    )
+            answer = queues.receive_message(QueueUrl=queue, WaitTimeSeconds=2, MaxNumberOfMessages=1)
+            for message in answer.get("Messages", []):
+                event = json.loads(message["Body"])
+                if "Records" in event:  # the first message of all is S3's own test
+                    invoke("ConvertUploadFunction", event)
+                queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        except (BotoCoreError, ClientError) as error:
+            if not end.is_set():
+                print(f"No events of the storage: {error}", file=sys.stderr, flush=True)
+                end.wait(5)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("--port", type=int, default=8000, help="of the API (8000)")
-    parser.add_argument("--cloud-port", type=int, default=4566, help="of the embedded cloud (4566)")
-    parser.add_argument("--runtime", default="python3.13", help="the Python of the containers (python3.13)")
-    choices = parser.parse_args()
+# ---------------------------------------------------------------------- make sam-local
 
-    if problem := docker_problem():
-        sys.exit(f"sam-local: {problem}")
-    for port in (choices.port, choices.cloud_port):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                sys.exit(f"sam-local: port {port} is taken; choose others with --port and --cloud-port")
-    build(choices.runtime)
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    stop = threading.Event()
-    with embedded_cloud(choices.cloud_port):
-        names, queue = create_data(choices.cloud_port)
-        write_environment(names, choices.port, choices.cloud_port)
-        api = subprocess.Popen(
-            [sam(), "local", "start-api", "--port", str(choices.port)],
-            cwd=ROOT,
-            env=sam_environment(),
-            start_new_session=True,  # Ctrl-C comes to us alone, and we end it in order
-        )
-        carrier = threading.Thread(target=carry_uploads, args=(queue, choices.cloud_port, stop))
-        try:
-            wait_until_ready(choices.port, api)
+def run(port: int, storage_port: int) -> None:
+    """Until somebody stops it. Raises CloudError."""
+    check_docker()
+    for wanted in (port, storage_port):
+        if not cloud.port_is_free(wanted):
+            raise CloudError(f"Port {wanted} is in use; choose another: make sam-local PORT={port + 10}")
+    template = build()
+    folder = ROOT / ".local" / "sam-local"
+    shutil.rmtree(folder, ignore_errors=True)
+    aws = Cloud(storage_port, folder, also_on=bridge_address())
+    end = threading.Event()
+    try:
+        aws.start()
+        names, queue = create_data(aws, template)
+        endpoint = aws.client("s3").meta.endpoint_url.replace("127.0.0.1", "host.docker.internal")
+        write_environment(names, f"http://127.0.0.1:{port}", aws.url, endpoint)
+        carrier = threading.Thread(target=carry_uploads, args=(aws, queue, end))
+        with start_api(port) as api:
             carrier.start()
-            print(f"sam-local: ready at http://127.0.0.1:{choices.port} (Ctrl-C ends it)", flush=True)
-            api.wait()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            stop.set()
-            api.terminate()  # it removes its containers
-            api.wait()
-            if carrier.ident:
-                carrier.join()
+            print(f"\nAPI: http://127.0.0.1:{port}\n\nCtrl-C stops it.", flush=True)
+            while api.poll() is None and aws.running():
+                time.sleep(0.5)
+            raise CloudError("`sam local start-api` or the emulator ended by itself; why is said above.")
+    finally:
+        end.set()
+        aws.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="make sam-local", description="Run the functions in containers, with SAM CLI."
+    )
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--storage-port", type=int, help="of the signed addresses; the next one after PORT by default")
+    choices = parser.parse_args()
+    for number in cloud.SIGNALS:
+        signal.signal(number, cloud.stop)
+    try:
+        run(choices.port, choices.storage_port or choices.port + 1)
+    except CloudError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except Stop:
+        print("Stopped.")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
