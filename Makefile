@@ -1,21 +1,61 @@
-# The project's commands. Whatever they need is installed into .venv and .sam by the first of them.
+# The project's commands. What they need is installed into .venv and .sam by whichever comes first.
 .DEFAULT_GOAL := help
-.PHONY: help run test check unit e2e build deploy destroy format clean
+.PHONY: help run test check e2e build deploy destroy sam-local openapi format clean
 
 PORT = 8000
 STAGE = dev
 ARCH = arm64
+PYTHON_VERSION = 3.13
 
-TOOLS = .venv/.installed
-PYTHON_TOOL = .venv/bin/python
-# SAM CLI counts on uv in PATH, and reports to AWS unless it is told not to.
-SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" .sam/bin/sam
+INSTALLED = .venv/.installed
+PY = .venv/bin/python
+# SAM CLI looks for uv on PATH, and counts its calls for AWS unless it is told not to.
+SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} .sam/bin/sam
+# The tests run the ffmpeg that the local stack was built with, and not any other.
+PYTEST = FFMPEG=$(CURDIR)/.local/build/sam/FfmpegLayer/bin/ffmpeg $(PY) -m pytest
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
 
-$(TOOLS): requirements-dev.txt requirements-sam.txt layers/records/requirements.txt local/environment.sh
+$(INSTALLED): requirements-dev.txt requirements-sam.txt layers/records/requirements.txt local/environment.sh
 	@sh local/environment.sh
 
-run: $(TOOLS) ## Run the whole stack on this machine: make run PORT=8123
-	@$(PYTHON_TOOL) -m local.cloud --port $(PORT)
+run: $(INSTALLED) ## Run the whole stack on this machine; another port: make run PORT=8123
+	@$(PY) -m local.cloud --port $(PORT)
+
+test: check ## Run every check and every test
+	@$(PY) -m local.cloud --build
+	@$(PYTEST)
+
+check: $(INSTALLED) ## Look at the code and the template without running them
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/mypy
+	@$(SAM) validate --lint
+
+e2e: $(INSTALLED) ## Run the end-to-end tests against a deployed stack: make e2e URL=https://...
+	@$(if $(URL),,echo "Which stack? make e2e URL=https://..." >&2; exit 1;) $(PY) -m local.cloud --build
+	@E2E_URL="$(URL)" $(PYTEST) tests/e2e
+
+build: $(INSTALLED) ## Build for AWS, into .aws-sam; another processor: make build ARCH=x86_64
+	@LAYER_ARCHITECTURE=$(ARCH) LAYER_PYTHON=$(PYTHON_VERSION) \
+		$(SAM) build --parameter-overrides Architecture=$(ARCH) Runtime=python$(PYTHON_VERSION)
+
+deploy: $(INSTALLED) ## Build, deploy to AWS and try it out: make deploy STAGE=prod
+	@$(PY) -m local.deploy $(STAGE)
+
+destroy: $(INSTALLED) ## Delete a deployed stack: make destroy STAGE=dev
+	@$(PY) -m local.deploy $(STAGE) --destroy
+
+sam-local: $(INSTALLED) ## Run the functions in containers, with `sam local start-api`
+	@$(PY) -m local.sam_local --port $(PORT)
+
+openapi: $(INSTALLED) ## Write the OpenAPI document anew
+	@$(PY) -m local.openapi
+
+format: $(INSTALLED) ## Format the code
+	@.venv/bin/ruff check --fix --quiet .
+	@.venv/bin/ruff format --quiet .
+
+clean: ## Remove what was built and installed; the local stacks' data in .local/<port> stay
+	rm -rf .venv .sam .aws-sam .local/build .mypy_cache .pytest_cache .ruff_cache .hypothesis

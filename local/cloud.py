@@ -376,7 +376,10 @@ def stop(*_: object) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make run", description="Run the whole stack on this machine.")
     parser.add_argument("--port", type=int, default=8000)
-    port = parser.parse_args().port
+    parser.add_argument("--build", action="store_true", help="only build, with an ffmpeg of our own")
+    arguments = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # each step is seen as it goes, in a pipe too
+    port: int = arguments.port
     if ARCHITECTURE is None:
         print(f"There are no layers for this machine's processor ({platform.machine()}).", file=sys.stderr)
         return 1
@@ -388,6 +391,9 @@ def main() -> int:
         signal.signal(number, stop)
     cloud = Cloud(port, ROOT / ".local" / str(port))
     try:
+        if arguments.build:
+            build(print, thorough=True)
+            return 0
         with cloud:
             print(f"\nAPI: {cloud.url}\n\nSign up, send a recording, download the MP3:\n")
             print("\n".join(curl_lines(cloud)))
