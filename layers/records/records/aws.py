@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import botocore.session
 import pynamodb.connection.base
 from aws_lambda_powertools import Logger
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
+from botocore.parsers import ResponseParserError
 from pynamodb.exceptions import PynamoDBException
 
 from records.errors import Unavailable
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 
 # So that a call that hangs never uses up the 29 s of a request: at worst 3 x (1 + 5) s and the pauses between.
 CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 1, 5, 3
+REQUEST_SECONDS = 29
 
 logger = Logger(child=True)
 
@@ -29,7 +36,56 @@ logger = Logger(child=True)
 @cache
 def session() -> botocore.session.Session:
     """The one botocore session of the process: a second one costs 0.16 s of a cold start."""
-    return botocore.session.get_session()
+    made = botocore.session.get_session()
+    register: Any = made.register  # whose stubs know of no handler that gives an answer
+    register("needs-retry", _Patience().judge)
+    register("needs-retry.dynamodb", _check_whole)
+    return made
+
+
+class _Patience:
+    """What one request waits for in all: silence that goes on from call to call is not waited out at each of them.
+
+    A process serves one request at a time, so ATTEMPTS calls without an answer within the time of a request are as
+    many as one hanging call may cost: the next is not repeated.
+    """
+
+    def __init__(self) -> None:
+        self._silences: deque[float] = deque(maxlen=ATTEMPTS)
+
+    def judge(self, **attempt: Any) -> None:
+        """Asked by botocore before it repeats a call; raising ends the call."""
+        error = attempt["caught_exception"]
+        if isinstance(error, NoConnection | HTTPClientError):
+            now = time.monotonic()
+            self._silences.append(now)
+            if len(self._silences) == ATTEMPTS and self._silences[0] > now - REQUEST_SECONDS:
+                raise error
+
+
+class _Unreadable(BotoCoreError):
+    fmt = "The answer to {operation} was damaged on the way."
+
+
+def _check_whole(**attempt: Any) -> float | None:
+    """Repeat a call to DynamoDB whose answer came damaged: botocore would take it for "there is no such row"."""
+    answer, _ = attempt["response"] or (None, None)
+    if answer is None or answer.status_code != 200 or _whole(answer):
+        return None
+    if attempt["attempts"] < ATTEMPTS:
+        return 0.1  # s to wait before the next
+    raise _Unreadable(operation=attempt["operation"].name)
+
+
+def _whole(answer: Any) -> bool:
+    """Whether DynamoDB's answer is what was sent, by its CRC-32, else by its being JSON at all."""
+    declared = answer.headers.get("x-amz-crc32")
+    if declared is not None and "content-encoding" not in answer.headers:
+        return bool(declared == str(crc32(answer.content)))
+    try:
+        return isinstance(json.loads(answer.content), dict)
+    except ValueError:
+        return False
 
 
 # PynamoDB offers no setting for this: it would make a session of its own, for every thread.
@@ -84,7 +140,7 @@ def faults() -> Iterator[None]:
     """Turn whatever AWS's clients raise into `Unavailable`."""
     try:
         yield
-    except (BotoCoreError, ClientError, HTTPClientError, PynamoDBException) as error:
+    except (BotoCoreError, ClientError, ResponseParserError, PynamoDBException) as error:
         log_fault(error)
         raise Unavailable from error
 

@@ -49,14 +49,16 @@ def convert_sent(user: User, name: str, key: str | None, body: bytes, deadline: 
         data = memoryview(body)[wav.data_offset : wav.data_offset + wav.data_bytes]
         try:
             with _converted(wav, [data], deadline) as conversion:
-                return row, _store(row, wav, audio, conversion)
+                made = _store(row, wav, audio, conversion)
+                # Without a key the record can be nobody else's, even where a lost answer hid that it was made here.
+                return row, made or key is None
         except ConversionTimeout:
             raise AudioTooLarge(
                 MAX_DIRECT_BYTES,
                 "The recording takes too long to convert in one request. Send it through POST /uploads.",
             ) from None
         except AudioRejected as error:
-            row.fail(error)
+            row.fail(error, audio)
             raise
     except RecordNotFound:  # the row went while we worked: nothing was promised yet
         raise Unavailable from None
@@ -70,28 +72,37 @@ def convert_uploaded(user: int, record_id: str, generation: str, key: str, deadl
     """
     try:
         row = Recording.find(user, record_id)
-        if row.generation != generation or row.final:
+        if row.generation != generation:
             raise RecordNotFound
-        row.begin()
-        if row.final:
-            raise RecordNotFound
-        try:
-            _convert_object(row, key, deadline)
-        except AudioRejected as error:
-            row.fail(error)
-        except ConversionTimeout as error:
-            row.fail(error)  # another attempt would end the same: the WAV stays for an operator, until the row goes
-            logger.error("conversion_timeout", extra={"record": record_id})
+        if not row.final:
+            row.begin()
+        if not row.final and not _attempt(row, key, deadline):
             return
-        except RecordNotFound:
-            raise
-        except Exception as error:
-            fault = error if isinstance(error, OurFault) else ConversionError()
-            row.fail(fault if fault.code == ConversionError.code else ConversionError())
-            raise fault from error
     except RecordNotFound:
-        pass
+        # `remove_audio` may have been here before the MP3 of an attempt that was killed then.
+        storage.delete_prefix(Recording(user, record_id, generation=generation).mp3_prefix)
     storage.delete(key)
+
+
+def _attempt(row: Recording, key: str, deadline: float) -> bool:
+    """One attempt at the WAV of a row. Gives whether that WAV is of no more use."""
+    try:
+        _convert_object(row, key, deadline)
+    except AudioRejected as error:
+        row.fail(error)
+    except ConversionTimeout as error:
+        row.fail(error)  # another attempt would end the same: the WAV stays for an operator, until the row goes
+        logger.error("conversion_timeout", extra={"record": row.id})
+        return False
+    except (storage.Missing, IdempotencyConflict):
+        pass  # another attempt was here; or the key's audio came by the direct road, and it is not this
+    except RecordNotFound:
+        raise
+    except Exception as error:
+        fault = error if isinstance(error, OurFault) else ConversionError()
+        row.fail(fault if fault.code == ConversionError.code else ConversionError())
+        raise fault from error
+    return True
 
 
 def _convert_object(row: Recording, key: str, deadline: float) -> None:

@@ -153,25 +153,35 @@ class Recording(Model):
             if found.expired:
                 found._remove()
                 continue
-            return found._joined_by(audio)
+            try:
+                return found._joined_by(audio)
+            except RecordNotFound:
+                continue  # it went at this very moment
         raise Unavailable
 
     def _joined_by(self, audio: Audio | None) -> Recording:
         """This row, for a second request under its key: the audio must be the same."""
-        if audio is None:
-            if self.status == PENDING:
-                self._write(Recording.status == PENDING, expires_at=_in(PENDING_SECONDS))
-            return self
-        if self.wav_sha256 is None and not self.final:
+        if audio is not None and self.wav_sha256 is None and not self.final:
             self._write(Recording.wav_sha256.does_not_exist(), wav_sha256=audio.sha256, wav_bytes=audio.bytes)
-        if self.wav_sha256 not in (audio.sha256, None):
+        if audio is not None and self.wav_sha256 not in (audio.sha256, None):
             raise IdempotencyConflict
+        self._outlive(PENDING_SECONDS)
         return self
 
+    def _outlive(self, seconds: int) -> None:
+        """Let this row, unless it is done with, live that much longer. Raises RecordNotFound, Unavailable."""
+        until = _in(seconds)
+        if not self.final and self.expires_at is not None and self.expires_at < until:
+            self._write(_convertible() & (Recording.expires_at < until), expires_at=until)
+
     def _remove(self) -> None:
-        """Remove this row, whose time is over; its stream record makes `remove_audio` clear its objects."""
+        """Remove this row, whose time is over; its stream record makes `remove_audio` clear its objects.
+
+        Its time is in the condition, since an attempt that began in time may turn it ready at this moment.
+        """
+        over = (Recording.generation == self.generation) & (Recording.expires_at <= int(time.time()))
         try:
-            self.delete(condition=Recording.generation == self.generation)
+            self.delete(condition=over)
         except DeleteError as error:
             if not condition_failed(error):
                 log_fault(error)
@@ -216,8 +226,12 @@ class Recording(Model):
             return True  # applied, though the answer was lost
 
     def begin(self) -> None:
-        """A conversion begins: the row must outlive it. Raises RecordNotFound, Unavailable."""
-        self._write(_convertible(), expires_at=_in(PENDING_SECONDS))
+        """The conversion of an upload begins: the row must outlive it, and whatever may come of its event.
+
+        A process that is killed writes no more, and its event may wait in the queue to be replayed. Raises
+        RecordNotFound, Unavailable.
+        """
+        self._outlive(REPLAY_SECONDS)
 
     def complete(self, wav: Wav, audio: Audio, conversion: Conversion) -> bool:
         """Turn the row `ready`: the commit point. Gives whether this call did.
@@ -247,12 +261,17 @@ class Recording(Model):
             error_reason=None,
         )
 
-    def fail(self, error: RecordsError) -> None:
-        """Turn the row `failed`, unless it is ready. Raises RecordNotFound where it is gone, Unavailable."""
+    def fail(self, error: RecordsError, audio: Audio | None = None) -> None:
+        """Turn the row `failed`, unless it is ready. Raises RecordNotFound where it is gone, Unavailable.
+
+        What is wrong with an upload says nothing of the audio that the same key brought on the direct road: `audio`,
+        where it is that road's verdict.
+        """
         ours = not isinstance(error, AudioRejected)
         reason = error.details.get("reason") if isinstance(error, UnplayableAudio) else None
+        same_audio = Recording.wav_sha256 == audio.sha256 if audio else Recording.wav_sha256.does_not_exist()
         self._write(
-            _convertible(),
+            _convertible() if ours else _convertible() & same_audio,
             status=FAILED,
             error_code=error.code,
             error_message=error.message,

@@ -9,18 +9,22 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from records.aws import aws_code, faults, log_fault, s3, s3_public
-from records.errors import RecordNotFound, Unavailable
+from records.errors import Unavailable
 from records.settings import settings
 
 SIGNED_SECONDS = 3600  # long enough to listen to a lecture through one address, short enough not to be a second link
 MULTIPART_BYTES = 64 * 1024 * 1024
 BLOCK_BYTES = 64 * 1024
 STREAM_BYTES = 1024 * 1024
-STREAM_ATTEMPTS = 5
+STREAM_ATTEMPTS = 3
 PART_BYTES = 8 * 1024 * 1024
+
+
+class Missing(Exception):
+    """There is no object of that key."""
 
 
 def put_mp3(key: str, path: Path, sha256: str) -> None:
@@ -52,12 +56,46 @@ def _upload(key: str, path: Path) -> None:
 
 def get(key: str, first: int, last: int) -> bytes:
     """Bytes `first` to `last` (both included) of an object. Raises Unavailable, also where there are fewer."""
+    try:
+        return b"".join(_stream(key, first, last))
+    except Missing as error:
+        raise Unavailable from error
+
+
+def _stream(key: str, first: int, last: int, **conditions: str) -> Iterator[bytes]:
+    """Bytes `first` to `last` of an object, in pieces of at most 1 MiB. Raises Missing, Unavailable.
+
+    A body that stops midway is resumed where it stopped.
+    """
+    failures = 0
+    while first <= last:
+        begun_at = first
+        answer = _call("get_object", key, Range=f"bytes={first}-{last}", **conditions)
+        with closing(answer["Body"]) as body:
+            range_given, length = answer.get("ContentRange", ""), answer.get("ContentLength")
+            if not range_given.startswith(f"bytes {first}-{last}/") or length != last - first + 1:
+                raise Unavailable  # whatever this is, it is not what was asked for
+            try:
+                while piece := body.read(STREAM_BYTES):
+                    first += len(piece)
+                    yield piece
+            except (BotoCoreError, OSError) as error:
+                log_fault(error)
+                if first > last:
+                    raise Unavailable from error  # all came, and what came is wrong
+        failures = 0 if first > begun_at else failures + 1
+        if failures == STREAM_ATTEMPTS:
+            raise Unavailable
+
+
+def _call(operation: str, key: str, **arguments: Any) -> Any:
     with faults():
-        answer = s3().get_object(Bucket=settings().bucket, Key=key, Range=f"bytes={first}-{last}")
-        body: bytes = answer["Body"].read()
-    if len(body) != last - first + 1:
-        raise Unavailable
-    return body
+        try:
+            return getattr(s3(), operation)(Bucket=settings().bucket, Key=key, **arguments)
+        except ClientError as error:
+            if aws_code(error) in ("404", "NoSuchKey"):
+                raise Missing from None
+            raise
 
 
 def delete(key: str) -> None:
@@ -107,28 +145,17 @@ def signed_post(key: str) -> dict[str, Any]:
 class S3Source:
     """An object to be read at random (`wav.Source`) and then as a stream: always of the same version.
 
-    Raises RecordNotFound where there is no such object, or not that version any more; Unavailable.
+    Raises Missing where there is no such object; Unavailable, also where another has taken its place: the next
+    attempt reads that one.
     """
 
     def __init__(self, key: str) -> None:
         self._key = key
-        head: Any = self._call("head_object")
+        head: Any = _call("head_object", key)
         self.size: int = head["ContentLength"]
         self._etag: str = head["ETag"]
         self._block = b""
         self._block_offset = 0
-
-    def _call(self, operation: str, **arguments: Any) -> Any:
-        with faults():
-            try:
-                return getattr(s3(), operation)(Bucket=settings().bucket, Key=self._key, **arguments)
-            except ClientError as error:
-                if aws_code(error) in ("404", "NoSuchKey", "412", "PreconditionFailed"):
-                    raise RecordNotFound from None
-                raise
-
-    def _open(self, first: int, last: int) -> Any:
-        return self._call("get_object", Range=f"bytes={first}-{last}", IfMatch=self._etag)["Body"]
 
     def read(self, offset: int, length: int) -> bytes:
         """At most `length` bytes from `offset`; fewer only at the end of the object.
@@ -140,26 +167,11 @@ class S3Source:
             return b""
         if offset < self._block_offset or end > self._block_offset + len(self._block):
             last = min(offset + max(length, BLOCK_BYTES), self.size) - 1
-            with faults():
-                self._block = self._open(offset, last).read()
+            self._block = b"".join(_stream(self._key, offset, last, IfMatch=self._etag))
             self._block_offset = offset
         start = offset - self._block_offset
         return self._block[start : start + end - offset]
 
     def stream(self) -> Iterator[bytes]:
-        """The whole object in pieces of at most 1 MiB. A body that stops midway is resumed where it stopped."""
-        position = 0
-        failures = 0
-        while position < self.size:
-            body = self._open(position, self.size - 1)
-            begun_at = position
-            with closing(body):
-                try:
-                    while piece := body.read(STREAM_BYTES):
-                        position += len(piece)
-                        yield piece
-                except (BotoCoreError, HTTPClientError, OSError) as error:
-                    log_fault(error)
-            failures = 0 if position > begun_at else failures + 1
-            if failures == STREAM_ATTEMPTS:
-                raise Unavailable
+        """The whole object in pieces of at most 1 MiB."""
+        return _stream(self._key, 0, self.size - 1, IfMatch=self._etag)
