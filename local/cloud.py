@@ -82,7 +82,7 @@ def build(report: Report, thorough: bool = False) -> None:
         sam(
             *("build", "--beta-features", "--parallel", "--build-dir", str(BUILD / "sam")),
             *("--parameter-overrides", f"Architecture={ARCHITECTURE} Runtime=python{PYTHON}"),
-            environment={"LAYER_ARCHITECTURE": "host", "LAYER_PYTHON": PYTHON, "RECORDS_FFMPEG": ffmpeg},
+            environment={"LAYER_ARCHITECTURE": str(ARCHITECTURE), "LAYER_PYTHON": PYTHON, "RECORDS_FFMPEG": ffmpeg},
         )
         stamp.write_text(f"{wanted} {ffmpeg}")
 
@@ -244,7 +244,7 @@ class Cloud:
         if stack is None:
             raise CloudError("The stack is not there although `sam deploy` succeeded.")
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        self._connect_routes()
+        self._complete()
         if self._emulator:
             self._emulator.send_signal(signal.SIGUSR1)  # write down what there is now
 
@@ -269,16 +269,27 @@ class Cloud:
             return stack
         return None
 
-    def _connect_routes(self) -> None:
-        """Make the routes of the API: MiniStack ignores the OpenAPI document in which SAM writes them."""
-        formation, gateway = self.client("cloudformation"), self.client("apigatewayv2")
+    def _complete(self) -> None:
+        """Do what MiniStack leaves out of the template: the routes of the API, which SAM writes as an OpenAPI document,
+        and the expiry and backups of the tables."""
+        formation = self.client("cloudformation")
         template = formation.get_template(StackName=STACK, TemplateStage="Processed")["TemplateBody"]
         resources = formation.describe_stack_resources(StackName=STACK)["StackResources"]
         names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
-        api = names["Api"]
+        self._connect_routes(template["Resources"]["Api"]["Properties"]["Body"]["paths"], names)
+        tables = self.client("dynamodb")
+        for name, resource in template["Resources"].items():
+            properties = resource.get("Properties", {})
+            if expiry := properties.get("TimeToLiveSpecification"):
+                tables.update_time_to_live(TableName=names[name], TimeToLiveSpecification=expiry)
+            if recovery := properties.get("PointInTimeRecoverySpecification"):
+                tables.update_continuous_backups(TableName=names[name], PointInTimeRecoverySpecification=recovery)
+
+    def _connect_routes(self, paths: dict[str, Any], names: dict[str, str]) -> None:
+        gateway, api = self.client("apigatewayv2"), names["Api"]
         for route in gateway.get_routes(ApiId=api)["Items"]:
             gateway.delete_route(ApiId=api, RouteId=route["RouteId"])
-        for path, methods in template["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
+        for path, methods in paths.items():
             for method, operation in methods.items():
                 address = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
                 function = names[re.search(r"functions/\$\{(\w+)\.", address)[1]]  # type: ignore[index]
