@@ -120,13 +120,17 @@ def convert(
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The MP3 that a WAV file becomes. rate: Hz; kbits: kbit/s in all; filters: ffmpeg's, up to the encoder."""
+    """The MP3 that a WAV file becomes.
+
+    rate: Hz. kbits: kbit/s in all. filters: ffmpeg's, up to the encoder. max_duration: s, no more than which can come.
+    """
 
     codec: str
     rate: int
     channels: int
     kbits: int
     filters: str
+    max_duration: int
 
     @classmethod
     def of(cls, wav: Wav, bitrate: int) -> _Plan:
@@ -140,7 +144,9 @@ class _Plan:
             *_resample(wav, rate),
             f"aformat=sample_fmts=fltp:channel_layouts={'mono' if channels == 1 else 'stereo'}",
         ]
-        return cls(wav.codec, rate, channels, kbits, ",".join(filters))
+        most = wav.duration if wav.duration is not None else wav.data_bytes * mpeg.MOST_SAMPLES / wav.sample_rate
+        # A second more is more than any delay or rounding.
+        return cls(wav.codec, rate, channels, kbits, ",".join(filters), int(min(most, MAX_DURATION)) + 2)
 
     def command(self, ffmpeg: str, path: Path) -> list[str]:
         """ffmpeg's command line. It is told what it reads, and may open nothing but its pipes and the MP3."""
@@ -286,8 +292,8 @@ class _Run:
         self._status = 0
         self._next_look = 0.0
         self._fed = False  # ffmpeg has taken all that there was
-        self._max_bytes = (MAX_DURATION + 1) * plan.kbits * 125
-        self._max_frames = (MAX_DURATION + 1) * plan.rate
+        self._max_bytes = plan.max_duration * plan.kbits * 125
+        self._max_frames = plan.max_duration * plan.rate
 
     def convert(self, feed: Iterator[bytes | memoryview], meter: Meter) -> None:
         """Feed ffmpeg and measure what comes out, until it has ended or the deadline comes."""
@@ -310,6 +316,7 @@ class _Run:
 
     def _start(self) -> subprocess.Popen[bytes]:
         try:
+            self._path.unlink(missing_ok=True)
             return subprocess.Popen(  # noqa: S603
                 self._plan.command(settings().ffmpeg, self._path.absolute()),
                 stdin=subprocess.PIPE,

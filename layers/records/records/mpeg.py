@@ -18,6 +18,8 @@ _MPEG2_LAYER1 = (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 2
 _MPEG2_LAYER23 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
 _MPEG1_RATES = (44100, 48000, 32000, 0)
 
+MOST_SAMPLES = 24  # that one byte can hold: 24 bytes are a frame of 576 at 8 kbit/s and 24 kHz
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
