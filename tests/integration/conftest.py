@@ -68,6 +68,7 @@ def rows() -> list[Recording]:
     return list(Recording.scan(consistent_read=True))
 
 
-def objects() -> list[str]:
-    """The key of every object in the bucket."""
-    return sorted(item["Key"] for item in aws.s3().list_objects_v2(Bucket=BUCKET).get("Contents", []))
+def objects(prefix: str = "") -> list[str]:
+    """The key of every object in the bucket, or of those that begin so."""
+    found = aws.s3().list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+    return sorted(item["Key"] for item in found.get("Contents", []))
