@@ -158,5 +158,8 @@ def aws_code(error: BaseException) -> str:
 
 
 def condition_failed(error: PynamoDBException) -> bool:
-    """Whether a conditional write was refused by its condition, rather than by a fault."""
-    return error.cause_response_code == "ConditionalCheckFailedException"
+    """Whether a conditional write was refused by its condition, rather than by a fault.
+
+    Not by PynamoDB's `cause_response_code`, which fails itself where the cause is a timeout.
+    """
+    return aws_code(error) == "ConditionalCheckFailedException"
