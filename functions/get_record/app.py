@@ -25,7 +25,7 @@ app = api.resolver(validate=False)
 def get_record() -> Response[Any]:
     event = app.current_event.raw_event
     recording = Recording.find(*_ids(event))
-    headers = {key.lower(): value for key, value in event.get("headers", {}).items()}
+    headers = event["headers"]
     if _wants_json(headers.get("accept", "")):
         status = {PENDING: 202, FAILED: 410}.get(recording.status, 200)
         waiting = {"Retry-After": api.RETRY_AFTER_PENDING} if status == 202 else {}

@@ -69,6 +69,8 @@ def handler(app: APIGatewayHttpResolver, accepts: Mapping[str, frozenset[str]]) 
 
     def lambda_handler(event: Event, context: Any) -> Answer:
         started = time.monotonic()
+        # API Gateway gives header names in lower case, `sam local` as they were sent.
+        event = {**event, "headers": {name.lower(): value for name, value in (event.get("headers") or {}).items()}}
         http = event["requestContext"]["http"]
         request_id = str(event["requestContext"].get("requestId") or context.aws_request_id)
         logger.append_keys(request_id=request_id)
@@ -121,7 +123,7 @@ def _resolve(app: APIGatewayHttpResolver, event: Event, context: Any, accepts: M
 
 def media_type(event: Event) -> str:
     """The media type of the request's body, without its parameters, in lower case."""
-    return str(event.get("headers", {}).get("content-type", "")).split(";")[0].strip().lower()
+    return str(event["headers"].get("content-type", "")).split(";")[0].strip().lower()
 
 
 def body_bytes(event: Event) -> bytes:
@@ -222,7 +224,7 @@ def _count_refusal(code: str) -> None:
 
 def bearer_token(event: Event, other: str | None = None) -> str:
     """The token of the Authorization header, else `other`. Raises InvalidCredentials where there is neither."""
-    header = str(event.get("headers", {}).get("authorization", "")).strip()
+    header = str(event["headers"].get("authorization", "")).strip()
     if not header:
         if not other:
             raise InvalidCredentials
@@ -235,7 +237,7 @@ def bearer_token(event: Event, other: str | None = None) -> str:
 
 def idempotency_key(event: Event) -> str | None:
     """The Idempotency-Key header, if it was sent. Raises ValidationFailed."""
-    key: str | None = event.get("headers", {}).get("idempotency-key")
+    key: str | None = event["headers"].get("idempotency-key")
     if key is not None and not re.fullmatch(r"[!-~]{1,128}", key):
         raise ValidationFailed(("Idempotency-Key", "must be 1 to 128 visible ASCII characters"))
     return key
