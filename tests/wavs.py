@@ -330,6 +330,9 @@ def _adpcm() -> Iterable[Case]:
             yield Case(f"{base}-no-fact", wav(head, data), channels=channels, frames=whole)
             liar = chunk(b"fact", struct.pack("<I", 1))
             yield Case(f"{base}-fact-lies", wav(head, data, before=liar), channels=channels, frames=whole)
+            counted = chunk(b"fact", struct.pack("<I", block))
+            part = data[: align + align // 2]
+            yield Case(f"{base}-part-not-counted", wav(head, part, before=counted), channels=channels, frames=block)
             cut = data[: -align // 2]
             rest = {MS_ADPCM: 244, IMA_ADPCM: 249}[tag]
             yield Case(f"{base}-cut-block", wav(head, cut), channels=channels, frames=whole - block + rest)
@@ -354,6 +357,8 @@ def _mpeg() -> Iterable[Case]:
         data = mpeg_frames(header, size, 20)
         yield replace(case, data=wav(head, data))
         yield replace(case, name=f"{name}-cut-frame", data=wav(head, data + data[: size // 2]))
+        cover = b"ID3\4\0\0\0\5\0\0" + data[:4] * (5 << 12)
+        yield replace(case, name=f"{name}-behind-id3", data=wav(head, cover + data))
         yield replace(case, name=f"{name}-in-junk", data=wav(head, b"ID3junk" + data + b"TAG" + bytes(125)))
 
 

@@ -13,6 +13,7 @@ import builtins
 import contextlib
 import hashlib
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -44,8 +45,8 @@ _EMPTY_ID3 = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)
 _CANNOT_DECODE = (183, 69)
 
 # Sample rates of MPEG-1 and MPEG-2, and the constant bit rates (kbit/s) of layer III at each (ISO/IEC 11172-3,
-# 13818-3). Those of "MPEG 2.5" (8 to 12 kHz) and 16 kHz are left out: the encoder's delay and padding, some 2300
-# samples, are up to 0.2 s there, by which players that do not read LAME's tag would play an MP3 too long.
+# 13818-3). Those of "MPEG 2.5" (8 to 12 kHz) and 16 kHz are left out: the encoder's delay and padding, up to 1727
+# samples, are 0.11 to 0.22 s there, by which a player that does not read LAME's tag plays an MP3 too long.
 _MPEG1_KBITS = frozenset((32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320))
 _MPEG2_KBITS = frozenset((8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160))
 _MP3_RATES = {22050: _MPEG2_KBITS, 24000: _MPEG2_KBITS, 32000: _MPEG1_KBITS, 44100: _MPEG1_KBITS, 48000: _MPEG1_KBITS}
@@ -107,7 +108,7 @@ def convert(
     meter = Meter(plan.channels)
     run = _Run(plan, path, deadline)
     run.convert(iter(feed), meter)
-    run.check()
+    run.check(compressed=_compressed(wav))
     _check_samples(wav, plan, feed.frames, meter.frames)
     _check_mp3(path, plan, meter.frames)
     with path.open("rb") as file:
@@ -177,8 +178,12 @@ def mp3_rate(source: int, kbits: int) -> int:
 
 def _trim(wav: Wav) -> list[str]:
     """Cut off the padding of a compressed file's last block."""
-    compressed = wav.frames is not None and not wav.codec.startswith("pcm_")
-    return [f"atrim=end_sample={wav.frames}"] if compressed else []
+    return [f"atrim=end_sample={wav.frames}"] if _compressed(wav) and wav.frames is not None else []
+
+
+def _compressed(wav: Wav) -> bool:
+    """Whether there is a decoder to speak of, that may fail."""
+    return not wav.codec.startswith("pcm_")
 
 
 def _resample(wav: Wav, rate: int) -> list[str]:
@@ -194,8 +199,8 @@ def _resample(wav: Wav, rate: int) -> list[str]:
 def _downmix(wav: Wav) -> str:
     """The `pan` filter from 3 to 8 channels to stereo, whose gains add up to 1 at most, so that nothing clips."""
     if wav.b_format:
-        # Two cardioids, facing left and right, out of W (3 dB down by convention), X (front), Y (left).
-        gains = [(_NEAR, _NEAR), (0.0, 0.0), (_HALF, -_HALF)]
+        # Two cardioids, facing half left and half right, out of W (3 dB down by convention), X (front), Y (left).
+        gains = [(_NEAR, _NEAR), (_NEAR / 2, _NEAR / 2), (_NEAR / 2, -_NEAR / 2)]
     else:
         mask = wav.speakers or _DEFAULT_SPEAKERS[wav.channels]
         gains = [gain for bit, gain in enumerate(_SPEAKERS) if mask >> bit & 1]
@@ -222,7 +227,7 @@ class _Feed:
         if self._wav.frames is None:
             yield from self._whole_frames(pieces)
         elif self._wav.codec.startswith("pcm_f"):
-            yield from _finite(pieces, self._wav.bits // 8)
+            yield from self._finite(pieces, self._wav.bits // 8)
         else:
             yield from pieces
         if self._bytes != self._wav.data_bytes:
@@ -251,27 +256,29 @@ class _Feed:
         if found.lost * found.samples > sound * self._wav.sample_rate * _TOLERANCE:
             raise _damaged()
 
+    def _finite(self, pieces: Iterator[bytes | memoryview], width: int) -> Iterator[bytes]:
+        """Little-endian floats with those made 0 that are no sound: NaN, infinity, and numbers near the largest.
 
-def _finite(pieces: Iterator[bytes | memoryview], width: int) -> Iterator[bytes]:
-    """Little-endian floats with those made 0 that are no sound: NaN, infinity, and numbers near the largest.
-
-    All of these, and nothing below 2^127, have 0x7F or 0xFF as their highest byte. One NaN would make the encoder's
-    model of hearing, and so the rest of the MP3, undefined.
-    """
-    rest = b""
-    for piece in pieces:
-        data = rest + bytes(piece)
-        whole = len(data) - len(data) % width
-        data, rest = data[:whole], data[whole:]
-        top = data[width - 1 :: width]
-        if b"\x7f" in top or b"\xff" in top:
-            mended = bytearray(data)
-            for index, byte in enumerate(top):
-                if byte in (0x7F, 0xFF):
+        All of these, and nothing below 2^127, have 0x7F or 0xFF as their highest byte. One NaN would make the
+        encoder's model of hearing, and so the rest of the MP3, undefined.
+        """
+        rest, wild = b"", 0
+        for piece in pieces:
+            data = rest + bytes(piece)
+            whole = len(data) - len(data) % width
+            data, rest = data[:whole], data[whole:]
+            top = data[width - 1 :: width]
+            found = [match.start() for match in re.finditer(b"[\x7f\xff]", top)]
+            if found:
+                mended = bytearray(data)
+                for index in found:
                     mended[index * width : (index + 1) * width] = bytes(width)
-            data = bytes(mended)
-        yield data
-    yield rest
+                data = bytes(mended)
+                wild += len(found)
+            yield data
+        samples = self._bytes // width
+        if wild > min(samples // 2, _TOLERANCE * self._wav.sample_rate * self._wav.channels):
+            raise _damaged()
 
 
 # --- Running ffmpeg --------------------------------------------------------------------------------------------------
@@ -306,10 +313,10 @@ class _Run:
         finally:
             _end(process)
 
-    def check(self) -> None:
-        """Raise unless ffmpeg ended well and took everything."""
+    def check(self, *, compressed: bool) -> None:
+        """Raise unless ffmpeg ended well and took everything. Only `compressed` audio can be undecodable."""
         failure = _FfmpegFailure(f"ffmpeg ended with {self._status}: {self._stderr.decode('utf-8', 'replace').strip()}")
-        if self._status in _CANNOT_DECODE:
+        if compressed and self._status in _CANNOT_DECODE:
             raise UnplayableAudio("undecodable", "The sound in the WAV file cannot be decoded.") from failure
         if self._status != 0 or not self._fed:
             raise ConversionError from failure
@@ -404,11 +411,11 @@ def _check_samples(wav: Wav, plan: _Plan, expected: int, frames: int) -> None:
     an MP3 may differ from its WAV file, that is not passed over in silence.
     """
     short = abs(frames * wav.sample_rate - expected * plan.rate)  # in units that are whole: seconds * rate * rate
-    if wav.codec.startswith("pcm_"):
-        if short > (0 if plan.rate == wav.sample_rate else wav.sample_rate):
-            raise ConversionError  # no bytes of PCM are undecodable
-    elif short > _TOLERANCE * plan.rate * wav.sample_rate:
-        raise _damaged()
+    if _compressed(wav):
+        if short > _TOLERANCE * plan.rate * wav.sample_rate:
+            raise _damaged()
+    elif short > (0 if plan.rate == wav.sample_rate else wav.sample_rate):
+        raise ConversionError
 
 
 def _damaged() -> UnplayableAudio:

@@ -115,6 +115,8 @@ def inspect(source: Source) -> Wav:
     if chunks.data is None:
         raise UnplayableAudio("no_data", "The WAV file has no 'data' chunk, so there is no sound in it.")
     _check_numbers(fmt)
+    if fmt.tag in (_MPEG, _MP3):
+        chunks.data.skip(_id3_size(reader, chunks.data.offset))
     coding = _coding(fmt, reader, chunks.data, order)
     return _wav(container, order, fmt, coding, chunks)
 
@@ -143,12 +145,17 @@ class _Reader:
         return self._window[offset - self._offset :][:length] if length else b""
 
 
+def _id3_size(reader: _Reader, offset: int) -> int:
+    """The size of the ID3v2 tag at `offset`, in bytes; 0 where there is none (id3.org, ID3v2.4, 3.1: 7 bits a byte)."""
+    tag = reader.at(offset, 10)
+    if tag[:3] != b"ID3" or len(tag) < 10 or max(tag[6:]) > 0x7F:
+        return 0
+    return 10 + sum(byte << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
+
+
 def _start(reader: _Reader) -> int:
     """Where the RIFF header is: at 0, or after an ID3v2 tag that a tagger has put before it."""
-    start = 0
-    tag = reader.at(0, 10)
-    if tag[:3] == b"ID3" and len(tag) == 10:
-        start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
+    start = _id3_size(reader, 0)
     head = reader.at(start, 12)
     if head[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64") or head[8:] != b"WAVE":
         raise UnsupportedAudio("This is not a WAV file: it does not begin with a RIFF header. Send a WAV file.")
@@ -165,6 +172,11 @@ class _Data:
     offset: int
     length: int
     truncated: bool = False
+
+    def skip(self, size: int) -> None:
+        """Leave out what stands before the sound."""
+        size = min(size, self.length)
+        self.offset, self.length = self.offset + size, self.length - size
 
 
 @dataclass(slots=True)
@@ -541,15 +553,19 @@ def _extent(coding: _Coding, length: int, fact: int | None) -> tuple[int, int | 
         return length, None
     blocks, rest = divmod(length, coding.align)
     frames = blocks * coding.block_frames
+    more = _part(coding, rest)
+    if fact and 0 < frames + more - fact < coding.block_frames:
+        return (length if fact > frames else length - rest), fact
+    return (length if more else length - rest), frames + more
+
+
+def _part(coding: _Coding, rest: int) -> int:
+    """The samples per channel in a block of which only the first `rest` bytes are there."""
     if coding.codec == "adpcm_ms" and rest >= coding.head:
-        frames += (rest - coding.head) * 2 // coding.channels + 2
-    elif coding.codec == "adpcm_ima_wav" and rest >= coding.head:
-        frames += (rest - coding.head) // coding.head * 8 + 1
-    else:
-        length -= rest
-    if fact is not None and 0 < frames - fact < coding.block_frames and fact > 0:
-        frames = fact
-    return length, frames
+        return (rest - coding.head) * 2 // coding.channels + 2
+    if coding.codec == "adpcm_ima_wav" and rest >= coding.head:
+        return (rest - coding.head) // coding.head * 8 + 1
+    return 0
 
 
 def _header(coding: _Coding, order: Order) -> bytes:
