@@ -21,16 +21,14 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from ministack import app as ministack
 from ministack.core.persistence import save_state
-from ministack.services import apigateway, dynamodb
+from ministack.services import dynamodb
 
-from local import large_bodies
+from local import large_bodies, mends
 
 # How many requests to the API run at once; more wait here, as a laptop cannot start fifty Pythons at once.
 CONCURRENCY = int(os.environ.get("CONCURRENCY", "") or max(4, 2 * (os.cpu_count() or 2)))
 
 SAVE_SECONDS = 5
-
-invoke_lambda_proxy = apigateway._invoke_lambda_proxy
 
 
 class Gateway:
@@ -62,12 +60,6 @@ class Gateway:
                 await ministack.app(scope, receive, send)
 
 
-async def answer_without_null(*args: Any, **kwargs: Any) -> tuple[int, dict[str, Any], Any]:
-    """A function may answer with `"body": null`, as for HEAD; MiniStack 1.5.33 answers 500 to that, AWS does not."""
-    status, headers, body = await invoke_lambda_proxy(*args, **kwargs)
-    return status, headers, b"" if body is None else body
-
-
 async def save_now_and_then(gateway: Gateway, save_all: asyncio.Event) -> None:
     """Write MiniStack's memory down: all of it when asked to, the tables within seconds of a request. By itself it does
     so only at its end, and a killed process would leave the audio on disk without the rows."""
@@ -86,7 +78,7 @@ async def save_now_and_then(gateway: Gateway, save_all: asyncio.Event) -> None:
 async def main() -> None:
     public_port, gateway_port = int(os.environ["PUBLIC_PORT"]), os.environ["GATEWAY_PORT"]
     large_bodies.install(Path(os.environ["TMPDIR"]))
-    apigateway._invoke_lambda_proxy = answer_without_null
+    mends.install()
     gateway = Gateway(public_port, Path(os.environ["API_ID_FILE"]), os.environ["PUBLIC_BUCKET"])
     config = Config()
     addresses = ["127.0.0.1", *os.environ["GATEWAY_ALSO_ON"].split()]
