@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Any
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from records.users import MAX_USER_ID
@@ -29,14 +28,6 @@ def _base_name(value: Any) -> Any:
     return value.replace("\\", "/").rsplit("/", 1)[-1].strip() if isinstance(value, str) else value
 
 
-def _email(text: str) -> str:
-    try:
-        # No look-up: it would make signing up depend on somebody's name server. Test domains are as good as any.
-        return validate_email(text, check_deliverability=False, test_environment=True).normalized
-    except EmailNotValidError as error:
-        raise ValueError(str(error)) from None
-
-
 def _token(value: Any) -> str:
     """A token of any wrong form is a wrong token (401), not a wrong field (422)."""
     return value if isinstance(value, str) else ""
@@ -44,6 +35,5 @@ def _token(value: Any) -> str:
 
 PersonName = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_printable), Field(min_length=1, max_length=200)]
 FileName = Annotated[str, BeforeValidator(_base_name), AfterValidator(_printable), Field(min_length=1, max_length=255)]
-Email = Annotated[str, AfterValidator(_email), Field(max_length=254)]
 UserId = Annotated[int, Field(strict=True, ge=1, le=MAX_USER_ID)]
 Token = Annotated[str, BeforeValidator(_token)]
