@@ -8,7 +8,9 @@ from urllib.parse import unquote_plus
 
 from aws_lambda_powertools import Logger, Metrics
 
+from records import aws
 from records.conversion import convert_uploaded
+from records.recordings import Recording
 
 # The part of the time that the conversion may take; what is left is for storing an MP3 of over a gigabyte.
 CONVERSION_SHARE = 0.9
@@ -30,3 +32,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> None:
     finally:
         if metrics.metric_set:
             metrics.flush_metrics()
+
+
+aws.warm(Recording)

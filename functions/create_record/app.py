@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from pydantic import BaseModel, Field
 
-from records import api, storage
+from records import api, aws, storage
 from records.bodies import MULTIPART, WAV_TYPES, read_recording
 from records.conversion import convert_sent
 from records.fields import FileName, Token, UserId
@@ -58,3 +58,4 @@ def create_upload(new: NewUpload) -> Response[Any]:
 lambda_handler = api.handler(
     app, accepts={"/records": WAV_TYPES | {MULTIPART}, "/uploads": frozenset({"application/json"})}
 )
+aws.warm(User, Recording)

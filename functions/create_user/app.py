@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler import Response
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, Field
 
-from records import api
+from records import api, aws
 from records.fields import PersonName
 from records.users import User
 
@@ -48,3 +48,4 @@ def create_user(new: NewUser) -> Response[Any]:
 
 
 lambda_handler = api.handler(app, accepts={"/users": frozenset({"application/json"})})
+aws.warm(User, storage=False)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from aws_lambda_powertools.event_handler import Response
 
-from records import api, storage
+from records import api, aws, storage
 from records.errors import RecordNotFound, ValidationFailed
 from records.recordings import FAILED, PENDING, Recording
 from records.settings import MAX_INLINE_BYTES
@@ -126,3 +126,4 @@ def content_disposition(name: str) -> str:
 
 
 lambda_handler = api.handler(app, accepts={})
+aws.warm(Recording)

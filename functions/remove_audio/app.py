@@ -6,7 +6,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from records import storage
+from records import aws, storage
 from records.recordings import Recording
 
 logger = Logger()
@@ -30,3 +30,6 @@ def _remove_audio(image: dict[str, Any]) -> None:
     row = Recording.from_raw_data(image)
     storage.delete_prefix(row.mp3_prefix)
     storage.delete(row.upload_key)
+
+
+aws.warm()
