@@ -9,7 +9,6 @@ import hashlib
 import math
 import os
 import shlex
-import subprocess
 import threading
 import time
 import tracemalloc
@@ -26,6 +25,7 @@ from records.mp3 import Conversion, convert, mp3_rate
 from records.mpeg import Frame, frame
 from records.settings import settings
 from records.wav import BytesSource, Wav, inspect
+from tests.hearing import heard
 from tests.wavs import (
     FLOAT,
     HERTZ,
@@ -62,13 +62,6 @@ def pieces(found: Wav, data: bytes, piece: int) -> Iterator[memoryview]:
         yield view[start : start + piece]
 
 
-def decoded(path: Path, ffmpeg: str, channels: int) -> list[array[int]]:
-    """What a player plays: 16-bit samples, a row for each channel."""
-    command = [ffmpeg, "-v", "error", "-f", "mp3", "-i", path, "-f", "s16le", "pipe:1"]
-    samples = array("h", subprocess.run(command, capture_output=True, check=True).stdout)
-    return [samples[channel::channels] for channel in range(channels)]
-
-
 def share(samples: array[int], hertz: float, rate: int) -> float:
     """How much of the sound's energy is at one frequency, 0 to 1."""
     turns = [2 * math.pi * hertz * n / rate for n in range(len(samples))]
@@ -90,11 +83,12 @@ def test_every_accepted_form(case: Case, ffmpeg: str, tmp_path: Path) -> None:
     assert conversion.sha256 == hashlib.sha256(conversion.path.read_bytes()).hexdigest()
     assert conversion.duration == pytest.approx(case.duration, abs=1 / rate)
     assert len(conversion.waveform) == 200
-    rows = decoded(conversion.path, ffmpeg, channels)
-    assert 0 <= len(rows[0]) - round(conversion.duration * rate) <= 46
+    played = heard(conversion.path.read_bytes(), ffmpeg)
+    assert (played.rate, len(played.rows)) == (rate, channels)
+    assert 0 <= len(played.rows[0]) - round(conversion.duration * rate) <= 46
     if case.tone:
         assert not conversion.levels.silent
-        loudest = max(rows, key=lambda row: max(map(abs, row)))
+        loudest = max(played.rows, key=lambda row: max(map(abs, row)))
         assert share(loudest, HERTZ, rate) > 0.9
 
 
@@ -132,14 +126,16 @@ def test_sides_of_a_downmix(ffmpeg: str, tmp_path: Path) -> None:
     for channel in range(6):
         data = pcm(tone(channels=6, sounding=[channel]))
         conversion = to_mp3(wav(extensible(channels=6, mask=0x3F), data), tmp_path)
-        sides.append("".join("-+"[max(map(abs, row)) > 1000] for row in decoded(conversion.path, ffmpeg, 2)))
+        sides.append(
+            "".join("-+"[max(map(abs, row)) > 1000] for row in heard(conversion.path.read_bytes(), ffmpeg).rows)
+        )
     assert sides == ["+-", "-+", "++", "++", "+-", "-+"]
 
 
 def test_b_format_has_a_left_and_a_right(ffmpeg: str, tmp_path: Path) -> None:
     """W and Y alike are a sound from the left: by a cardioid's (1 + cos) it is 1.71 against 0.29 times as loud."""
     case = next(case for case in ACCEPTED if case.name == "b-format")
-    left, right = decoded(to_mp3(case.data, tmp_path).path, ffmpeg, 2)
+    left, right = heard(to_mp3(case.data, tmp_path).path.read_bytes(), ffmpeg).rows
     assert 2 < max(left) / max(right) < 10
 
 
