@@ -21,10 +21,10 @@ $(INSTALLED): requirements-dev.txt requirements-sam.txt layers/records/requireme
 	@sh local/environment.sh
 
 run: $(INSTALLED) ## Run the whole stack on this machine; another port: make run PORT=8123
-	@$(PY) -m local.cloud --port $(PORT)
+	@$(PY) -m local.run --port $(PORT)
 
 test: check ## Run every check and every test
-	@$(PY) -m local.cloud --build
+	@$(PY) -m local.run --build
 	@$(PYTEST)
 
 check: $(INSTALLED) ## Look at the code and the template without running them
@@ -34,7 +34,7 @@ check: $(INSTALLED) ## Look at the code and the template without running them
 	@$(SAM) validate --lint
 
 e2e: $(INSTALLED) ## Run the end-to-end tests against a deployed stack: make e2e URL=https://...
-	@$(if $(URL),,echo "Which stack? make e2e URL=https://..." >&2; exit 1;) $(PY) -m local.cloud --build
+	@$(if $(URL),,echo "Which stack? make e2e URL=https://..." >&2; exit 1;) $(PY) -m local.run --build
 	@E2E_URL="$(URL)" $(PYTEST) tests/e2e
 
 build: $(INSTALLED) ## Build for AWS, into .aws-sam; another processor: make build ARCH=x86_64

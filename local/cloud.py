@@ -1,18 +1,14 @@
-"""The whole stack on this machine: SAM builds it, MiniStack plays AWS on loopback, `sam deploy` deploys to it.
+"""A private AWS with the stack in it: MiniStack plays AWS on loopback, `sam deploy` deploys the template to it.
 
-`make run` runs this as a program; the end-to-end tests use `Cloud` as a context manager. A cloud is known by its port:
-its data stay in .local/<port>/ and are there again the next time. What was built stays in .local/build/, for all.
+`make run` (local/run.py) keeps one in the foreground; the end-to-end tests use `Cloud` as a context manager.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import os
-import platform
 import re
 import shutil
 import signal
@@ -20,7 +16,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,93 +23,22 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local.sample import write_sample
+from local.sam import (
+    ARCHITECTURE,
+    BUILD,
+    PYTHON,
+    REGION,
+    ROOT,
+    CloudError,
+    Report,
+    build,
+    clean_environment,
+    fingerprint,
+    sam,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
-BUILD = ROOT / ".local" / "build"
 STACK = "records-local"
-REGION = "us-east-1"
 BUCKET = f"{STACK}-000000000000-{REGION}"
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-ARCHITECTURE = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine())
-
-Report = Callable[[str], None]
-
-
-class CloudError(Exception):
-    """Why the cloud cannot run, in words for the person at the keyboard."""
-
-
-# ---------------------------------------------------------------------- build
-
-
-def fingerprint(template: Path = ROOT / "template.yaml") -> str:
-    """SHA-256 of everything that `build` builds from."""
-    digest = hashlib.sha256(f"{PYTHON} {ARCHITECTURE}".encode())
-    sources = [path for folder in ("functions", "layers") for path in (ROOT / folder).rglob("*")]
-    for path in [template, *sorted(path for path in sources if path.is_file() and "__pycache__" not in path.parts)]:
-        digest.update(f"\0{path.relative_to(ROOT) if path != template else ''}\0".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def build(report: Report, thorough: bool = False) -> None:
-    """`sam build` into .local/build, unless what is there is of these sources. Two processes may call it at once.
-
-    ffmpeg is built from source where it is `thorough` (a minute, once on a machine) or was built before; else it is the
-    one out of a wheel, which is there at once."""
-    BUILD.mkdir(parents=True, exist_ok=True)
-    stamp = BUILD / "fingerprint"
-    caches = Path(os.environ.get("RECORDS_CACHE") or Path.home() / ".cache/records") / "ffmpeg"
-    built_before = any(caches.glob(f"*-{ARCHITECTURE}-source-*"))
-    ffmpeg = os.environ.get("RECORDS_FFMPEG") or ("auto" if thorough or built_before else "wheel")
-    with (BUILD / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = fingerprint()
-        had, _, had_ffmpeg = stamp.read_text().partition(" ") if stamp.exists() else ("", "", "")
-        if had == wanted and (had_ffmpeg == ffmpeg or not thorough):
-            report("Built already.")
-            return
-        if not shutil.which("make"):
-            raise CloudError("The layers are built with make, and there is none on PATH.")
-        report("Building the functions and layers with SAM ...")
-        stamp.unlink(missing_ok=True)
-        sam(
-            *("build", "--beta-features", "--parallel", "--build-dir", str(BUILD / "sam")),
-            *("--parameter-overrides", f"Architecture={ARCHITECTURE} Runtime=python{PYTHON}"),
-            environment={"LAYER_ARCHITECTURE": str(ARCHITECTURE), "LAYER_PYTHON": PYTHON, "RECORDS_FFMPEG": ffmpeg},
-        )
-        stamp.write_text(f"{wanted} {ffmpeg}")
-
-
-def sam(*arguments: str, environment: dict[str, str]) -> None:
-    """Run SAM CLI at the project's root; what it says is shown when it fails.
-
-    Raises CloudError."""
-    environment = {
-        **clean_environment(),
-        "SAM_CLI_TELEMETRY": "0",
-        "SAM_CLI_POLL_DELAY": "0.5",
-        "AWS_DEFAULT_REGION": REGION,
-        **environment,
-    }
-    command = [str(ROOT / ".sam/bin/sam"), *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
-    if done.returncode:
-        raise CloudError(f"{done.stdout}{done.stderr}\n`sam {arguments[0]}` failed; why is said above.")
-
-
-def clean_environment() -> dict[str, str]:
-    """Of this process's environment only what programs need to run: no keys, no profile, no endpoint of a real AWS
-    account gets to SAM, to the emulator or to the functions."""
-    kept = re.compile(
-        r"HOME|LANG|LC_\w+|TMPDIR|SSL_CERT_\w+|(UV|PIP|XDG|RECORDS)_\w+|\w+_(PROXY|TARBALL)", re.IGNORECASE
-    )
-    environment = {name: value for name, value in os.environ.items() if kept.fullmatch(name)}
-    return {**environment, "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"}
-
-
-# ---------------------------------------------------------------------- cloud
 
 
 class Cloud:
@@ -140,6 +64,7 @@ class Cloud:
         self.log = folder / "emulator.log"
         self.outputs: dict[str, str] = {}
         self._gateway = 0
+        self._clients: dict[str, Any] = {}
         self._emulator: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Cloud:
@@ -205,8 +130,8 @@ class Cloud:
         for _ in range(600):
             if not self.running():
                 break
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                connection = http.client.HTTPConnection("127.0.0.1", self._gateway, timeout=5)
+            connection = http.client.HTTPConnection("127.0.0.1", self._gateway, timeout=5)
+            with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
                 connection.request("GET", "/_ministack/health")
                 if connection.getresponse().status == 200:
                     return
@@ -304,15 +229,17 @@ class Cloud:
         (self.folder / "api-id").write_text(api)
 
     def client(self, service: str) -> Any:
-        """A boto3 client of this cloud's AWS, with the rights of the account's root."""
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=f"http://127.0.0.1:{self._gateway}",
-            region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106 the emulator's own
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-        )
+        """A boto3 client of this cloud's AWS, with the rights of the account's root; `stop` closes it."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(
+                service,  # type: ignore[call-overload]
+                endpoint_url=f"http://127.0.0.1:{self._gateway}",
+                region_name=REGION,
+                aws_access_key_id="test",
+                aws_secret_access_key="test",  # noqa: S106 the emulator's own
+                config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+            )
+        return self._clients[service]
 
     def running(self) -> bool:
         return self._emulator is not None and self._emulator.poll() is None
@@ -322,9 +249,13 @@ class Cloud:
 
     def stop(self) -> None:
         """Stop the emulator; it writes down its data before it ends."""
+        while self._clients:
+            self._clients.popitem()[1].close()
         if self._emulator is None:
             return
         self._emulator.terminate()
+        if self._emulator.stdin:
+            self._emulator.stdin.close()
         try:
             self._emulator.wait(30)
         except subprocess.TimeoutExpired:
@@ -354,22 +285,6 @@ def shown(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
-# ---------------------------------------------------------------------- make run
-
-
-def curl_lines(cloud: Cloud) -> Iterator[str]:
-    """Three commands that hand over to one another in files, so that each can be pasted on its own."""
-    user, record, sample = (cloud.folder / name for name in ("user.json", "record.json", "sample.wav"))
-    write_sample(sample)
-    field = r"""sed -E 's/.*"{}": *"?([^",}}]+).*/\1/' '{}'""".format
-    yield f"""curl -sS {cloud.url}/users -H 'Content-Type: application/json' -d '{{"name": "Ann"}}' | tee '{user}'"""
-    yield (
-        f'curl -sS {cloud.url}/records -F "user_id=$({field("id", user)})" -F "token=$({field("token", user)})"'
-        f" -F 'audio=@{sample}' | tee '{record}'"
-    )
-    yield f'curl -sSL "$({field("url", record)})" -o sample.mp3'
-
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -382,43 +297,3 @@ def stop(*_: object) -> None:
         signal.signal(number, signal.SIG_IGN)
     print("\nStopping ...", flush=True)
     raise Stop
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="make run", description="Run the whole stack on this machine.")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--build", action="store_true", help="only build, with an ffmpeg of our own")
-    arguments = parser.parse_args()
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # each step is seen as it goes, in a pipe too
-    port: int = arguments.port
-    if ARCHITECTURE is None:
-        print(f"There are no layers for this machine's processor ({platform.machine()}).", file=sys.stderr)
-        return 1
-    if not 0 < port < 65536:
-        print(f"{port} is no port; choose one from 1024 to 65535: make run PORT=8123", file=sys.stderr)
-        return 1
-
-    for number in SIGNALS:
-        signal.signal(number, stop)
-    cloud = Cloud(port, ROOT / ".local" / str(port))
-    try:
-        if arguments.build:
-            build(print, thorough=True)
-            return 0
-        with cloud:
-            print(f"\nAPI: {cloud.url}\n\nSign up, send a recording, download the MP3:\n")
-            print("\n".join(curl_lines(cloud)))
-            print("\nCtrl-C stops it. The data are kept for the next time.", flush=True)
-            while cloud.running():
-                time.sleep(0.5)
-            raise CloudError(f"{cloud.last_words()}\n\nThe emulator ended by itself; its last words are above.")
-    except CloudError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except Stop:
-        print("Stopped.")
-        return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

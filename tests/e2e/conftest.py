@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import ROOT, Cloud, build
+from local.cloud import Cloud
+from local.sam import ROOT, build
 from tests.client import HttpClient
 
 

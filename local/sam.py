@@ -1,0 +1,92 @@
+"""SAM CLI, and what this machine builds for."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / ".local" / "build"
+REGION = "us-east-1"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+ARCHITECTURE = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine())
+
+Report = Callable[[str], None]
+
+
+class CloudError(Exception):
+    """Why something cannot run, in words for the person at the keyboard."""
+
+
+def fingerprint(template: Path = ROOT / "template.yaml") -> str:
+    """SHA-256 of everything that `build` builds from."""
+    digest = hashlib.sha256(f"{PYTHON} {ARCHITECTURE}".encode())
+    sources = [path for folder in ("functions", "layers") for path in (ROOT / folder).rglob("*")]
+    for path in [template, *sorted(path for path in sources if path.is_file() and "__pycache__" not in path.parts)]:
+        digest.update(f"\0{path.relative_to(ROOT) if path != template else ''}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def build(report: Report, thorough: bool = False) -> None:
+    """`sam build` into .local/build, unless what is there is of these sources. Two processes may call it at once.
+
+    ffmpeg is built from source where it is `thorough` (a minute, once on a machine) or was built before; else it is the
+    one out of a wheel, which is there at once."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    stamp = BUILD / "fingerprint"
+    caches = Path(os.environ.get("RECORDS_CACHE") or Path.home() / ".cache/records") / "ffmpeg"
+    built_before = any(caches.glob(f"*-{ARCHITECTURE}-source-*"))
+    ffmpeg = os.environ.get("RECORDS_FFMPEG") or ("auto" if thorough or built_before else "wheel")
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = fingerprint()
+        had, _, had_ffmpeg = stamp.read_text().partition(" ") if stamp.exists() else ("", "", "")
+        if had == wanted and (had_ffmpeg == ffmpeg or not thorough):
+            report("Built already.")
+            return
+        if not shutil.which("make"):
+            raise CloudError("The layers are built with make, and there is none on PATH.")
+        report("Building the functions and layers with SAM ...")
+        stamp.unlink(missing_ok=True)
+        sam(
+            *("build", "--beta-features", "--parallel", "--build-dir", str(BUILD / "sam")),
+            *("--parameter-overrides", f"Architecture={ARCHITECTURE} Runtime=python{PYTHON}"),
+            environment={"LAYER_ARCHITECTURE": str(ARCHITECTURE), "LAYER_PYTHON": PYTHON, "RECORDS_FFMPEG": ffmpeg},
+        )
+        stamp.write_text(f"{wanted} {ffmpeg}")
+
+
+def sam(*arguments: str, environment: dict[str, str]) -> None:
+    """Run SAM CLI at the project's root; what it says is shown when it fails.
+
+    Raises CloudError."""
+    environment = {
+        **clean_environment(),
+        "SAM_CLI_TELEMETRY": "0",
+        "SAM_CLI_POLL_DELAY": "0.5",
+        "AWS_DEFAULT_REGION": REGION,
+        **environment,
+    }
+    command = [str(ROOT / ".sam/bin/sam"), *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise CloudError(f"{done.stdout}{done.stderr}\n`sam {arguments[0]}` failed; why is said above.")
+
+
+def clean_environment() -> dict[str, str]:
+    """Of this process's environment only what programs need to run: no keys, no profile, no endpoint of a real AWS
+    account gets to SAM, to the emulator or to the functions."""
+    kept = re.compile(
+        r"HOME|LANG|LC_\w+|TMPDIR|SSL_CERT_\w+|(UV|PIP|XDG|RECORDS)_\w+|\w+_(PROXY|TARBALL)", re.IGNORECASE
+    )
+    environment = {name: value for name, value in os.environ.items() if kept.fullmatch(name)}
+    return {**environment, "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"}
