@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -27,6 +28,9 @@ from records.recordings import FAILED, READY, Audio, Recording
 from records.settings import MAX_DIRECT_BYTES, settings
 from records.users import User
 from records.wav import BytesSource, Wav, inspect
+
+_DIRECTORY = "records-conversion-"
+_LONGEST_SECONDS = 900  # no attempt lives longer than Lambda lets it
 
 logger = Logger(child=True)
 metrics = Metrics()
@@ -128,11 +132,20 @@ def _data(source: storage.S3Source, wav: Wav, digest: hashlib._Hash) -> Iterator
 @contextmanager
 def _converted(wav: Wav, data: Iterator[memoryview] | list[memoryview], deadline: float) -> Iterator[mp3.Conversion]:
     """The MP3, in a directory of its own that is gone afterwards, whatever happens."""
-    with TemporaryDirectory(prefix="records-") as directory:
+    _clear_up_after_the_killed()
+    with TemporaryDirectory(prefix=_DIRECTORY) as directory:
         started = time.monotonic()
         conversion = mp3.convert(wav, data, Path(directory), bitrate=settings().bitrate, deadline=deadline)
         metrics.add_metric("ConversionTime", MetricUnit.Milliseconds, (time.monotonic() - started) * 1000)
         yield conversion
+
+
+def _clear_up_after_the_killed() -> None:
+    """Remove what processes left that were killed while they converted: Lambda keeps /tmp for those that follow."""
+    for path in Path(gettempdir()).glob(f"{_DIRECTORY}*"):
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - _LONGEST_SECONDS:
+                shutil.rmtree(path)
 
 
 def _store(row: Recording, wav: Wav, audio: Audio, conversion: mp3.Conversion) -> bool:

@@ -1,0 +1,178 @@
+"""Every call that a function makes to AWS, failing in every way: the answer, the time, and what is left."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+from records import storage
+from tests.integration import scenarios
+from tests.integration.conftest import moto_cloud
+from tests.integration.events import empty_cloud, orphans, unfounded
+from tests.integration.faults import CUTS, KINDS, SECRET, Call, Fault, Injector, replaying, tally, watched_clients
+from tests.integration.scenarios import Scenario
+
+SCENARIOS: list[type[Scenario]] = [
+    scenarios.SignUp,
+    scenarios.SignUpWithEmail,
+    scenarios.Send,
+    scenarios.SendWithKey,
+    scenarios.Ticket,
+    scenarios.TicketWithKey,
+    scenarios.Get,
+    scenarios.GetPart,
+    scenarios.GetJson,
+    scenarios.GetLarge,
+    scenarios.Head,
+    scenarios.Upload,
+    scenarios.Removal,
+    scenarios.Multipart,
+]
+# What cannot be had again within the call: the calls of the functions whose event AWS delivers again.
+READ_ONCE = ("HeadObject", "DeleteObject", "ListObjectsV2", "CreateMultipartUpload", "CompleteMultipartUpload")
+# An outage ends each call of a run in the same few ways: `make soak` tries them all.
+OUTAGES = KINDS if os.environ.get("SOAK") else ("timeout", "lost")
+TITLE = "faults at AWS's calls"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cloud(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[None]:
+    """One cloud for all: each run begins with an empty one."""
+    tally.print_with(pytestconfig)
+    with moto_cloud(replaying(ffmpeg, tmp_path_factory.mktemp("ffmpeg"))), watched_clients():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of 100 kB, so that an MP3 of 256 kB is stored in three."""
+    monkeypatch.setattr(storage, "PART_BYTES", 100_000)
+    monkeypatch.setattr("s3transfer.utils.MIN_UPLOAD_CHUNKSIZE", 100_000)
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+
+
+@pytest.fixture
+def threshold(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.callspec.params["scenario"] is scenarios.Multipart:
+        monkeypatch.setattr(storage, "MULTIPART_BYTES", 1000)
+
+
+@cache
+def calls_of(scenario: type[Scenario]) -> tuple[Call, ...]:
+    """The calls of a run in which nothing goes wrong."""
+    run = prepared(scenario)
+    with Injector().active() as injector:
+        run.act()
+    assert run.succeeded
+    run.promised()
+    run.settled()
+    return tuple(injector.calls)
+
+
+def prepared(scenario: type[Scenario]) -> Scenario:
+    empty_cloud()
+    run = scenario()
+    run.prepare()
+    return run
+
+
+def run_with(run: Scenario, *faults: Fault) -> Injector:
+    """A run with faults, its client's second attempt without, and what time does: all that must be true is."""
+    run.faults = faults
+    with Injector(*faults).active() as injector:
+        run.act()
+    assert injector.injected > 0
+    assert injector.waited < run.seconds
+    run.promised()
+    run.saved = run.succeeded
+    run.again()
+    run.settled()
+    tally.add(
+        TITLE,
+        runs=1,
+        tries_failed=injector.injected,
+        saved_by_a_retry_inside=run.saved,
+        refused_with_503=run.answers and not run.saved,
+        delivered_again=not run.answers and not run.saved,
+        rows_ready_without_their_object=len(unfounded()),
+        objects_without_a_row=len(orphans()),
+        documented_gaps=run.gap,
+    )
+    tally.most(TITLE, s_waited_at_most=injector.waited if run.answers else 0)
+    return injector
+
+
+@pytest.mark.usefixtures("threshold")
+@pytest.mark.parametrize(
+    ("kind", "scope"),
+    [
+        *[(kind, scope) for scope in ("once", "always") for kind in KINDS],
+        *[(kind, "outage") for kind in OUTAGES],
+    ],
+)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_fault(scenario: type[Scenario], kind: str, scope: str, caplog: pytest.LogCaptureFixture) -> None:
+    run: Scenario | None = None
+    for call in calls_of(scenario):
+        if run is None or not scenario.only_reads:
+            run = prepared(scenario)
+        run_with(run, Fault(kind, call, scope))
+        if scope == "once" and kind != "denied" and not (kind == "garbled" and call.operation in READ_ONCE):
+            assert run.saved, call
+        assert "unexpected fault" not in caplog.messages
+        assert SECRET not in caplog.text
+
+
+WRITERS = [scenarios.SignUp, scenarios.SignUpWithEmail, scenarios.Send, scenarios.SendWithKey]
+WRITERS += [scenarios.Ticket, scenarios.TicketWithKey, scenarios.Upload]
+WRITES = ("PutItem", "UpdateItem", "TransactWriteItems")
+
+
+@pytest.mark.parametrize("scope", ["once", "always"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scenario", WRITERS)
+def test_fault_at_the_read_back(scenario: type[Scenario], kind: str, scope: str) -> None:
+    """The answer to a write is lost, and what asks what became of it meets a fault of its own."""
+    for call in calls_of(scenario):
+        if call.operation in WRITES:
+            lost = Fault("lost", call, "always")
+            read_back = next(c for c in calls_after(scenario, lost) if c.operation == "GetItem")
+            run = prepared(scenario)
+            run_with(run, lost, Fault(kind, read_back, scope))
+            # Three calls without an answer are as many as one request waits for.
+            if scope == "once" and kind in ("http_500", "http_503", "throttled", "garbled"):
+                assert run.saved
+
+
+def calls_after(scenario: type[Scenario], fault: Fault) -> list[Call]:
+    """The calls that a run makes once a fault has come."""
+    run = prepared(scenario)
+    with Injector(fault).active() as injector:
+        run.act()
+    return injector.calls[injector.calls.index(fault.call) + 1 :]
+
+
+@pytest.mark.parametrize("scope", ["once", "always"])
+@pytest.mark.parametrize("kind", CUTS)
+@pytest.mark.parametrize("scenario", [scenarios.Get, scenarios.GetPart, scenarios.Upload])
+def test_body_stops_midway(scenario: type[Scenario], kind: str, scope: str) -> None:
+    for call in calls_of(scenario):
+        if call.operation == "GetObject":
+            run = prepared(scenario)
+            injector = run_with(run, Fault(kind, call, scope))
+            assert run.saved == (scope == "once")
+            if scope == "once":
+                first, second = asked_ranges(injector)[call.nth - 1 : call.nth + 1]
+                got = (first[1] - first[0] + 1) // 2 if kind == "cut" else 0
+                assert second == (first[0] + got, first[1])
+
+
+def asked_ranges(injector: Injector) -> list[tuple[int, int]]:
+    """The first and last byte that each GetObject asked for."""
+    headers = [headers for call, headers in injector.requests if call.operation == "GetObject"]
+    found = [re.fullmatch(r"b?'?bytes=(\d+)-(\d+)'?", str(header["Range"])) for header in headers]
+    return [(int(match[1]), int(match[2])) for match in found if match]
