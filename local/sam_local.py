@@ -27,8 +27,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
 
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
@@ -183,11 +183,28 @@ def sam_local(*arguments: str) -> tuple[list[str], dict[str, str]]:
 
 
 @contextlib.contextmanager
-def start_api(port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`sam local start-api`, ready: every function of the API has answered once, from its container."""
+def start_api(port: int, trials: Sequence[tuple[str, str, int]] = TRIALS) -> Iterator[subprocess.Popen[str]]:
+    """`sam local start-api`, ready: the functions of the `trials` have answered, each from its container."""
     command, environment = sam_local("start-api", "--port", str(port))
-    # Ctrl-C is for this process, which then ends it in order: it removes its containers.
-    api = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    ending = threading.Event()
+    api = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for this process, which then ends it in order: it removes its containers
+    )
+
+    def show(lines: IO[str]) -> None:
+        with lines:
+            for line in lines:
+                if not ending.is_set():  # its last words are tracebacks that mean nothing
+                    print(line, end="", flush=True)
+
+    shown = threading.Thread(target=show, args=(api.stdout,))
+    shown.start()
     try:
         while True:
             if api.poll() is not None:
@@ -195,20 +212,27 @@ def start_api(port: int) -> Iterator[subprocess.Popen[bytes]]:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break
             time.sleep(0.2)
-        for method, target, expected in TRIALS:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)  # an image may have to be pulled
-            connection.request(method, target)
-            status = connection.getresponse().status
-            connection.close()
-            if status != expected:
+        for method, target, expected in trials:
+            if (status := answer(port, method, target)) != expected:
                 raise CloudError(
                     f"{method} {target} was answered with {status}; why is said above.\n"
                     "503 means that the containers do not reach this machine: does a firewall keep Docker's bridge off?"
                 )
         yield api
     finally:
+        ending.set()
         api.send_signal(signal.SIGINT)
         api.wait()
+        shown.join()
+
+
+def answer(port: int, method: str, target: str) -> int:
+    """The status of the answer, 0 where there is none. An image may have to be pulled first, so it may take minutes."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=900)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request(method, target)
+        return connection.getresponse().status
+    return 0
 
 
 def invoke(function: str, event: dict[str, Any]) -> None:
@@ -222,8 +246,8 @@ def carry_uploads(aws: Cloud, queue: str, end: threading.Event) -> None:
     queues = aws.client("sqs")
     while not end.is_set():
         try:
-            answer = queues.receive_message(QueueUrl=queue, WaitTimeSeconds=2, MaxNumberOfMessages=1)
-            for message in answer.get("Messages", []):
+            received = queues.receive_message(QueueUrl=queue, WaitTimeSeconds=2, MaxNumberOfMessages=1)
+            for message in received.get("Messages", []):
                 event = json.loads(message["Body"])
                 if "Records" in event:  # the first message of all is S3's own test
                     invoke("ConvertUploadFunction", event)

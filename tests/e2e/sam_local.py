@@ -65,8 +65,9 @@ def test_the_link_downloads(address: str, client: HttpClient, account: Account, 
 
 def test_a_bare_start_api(record: dict[str, Any]) -> None:
     """With samconfig.toml and env.json alone, beside `make sam-local`: the same tables, the same storage."""
-    with start_api(port := free_port()):
-        reply = HttpClient(f"http://127.0.0.1:{port}").request("GET", target(record["url"]))  # noqa: F405
+    link = target(record["url"])  # noqa: F405
+    with start_api(port := free_port(), [("GET", link, 200)]):
+        reply = HttpClient(f"http://127.0.0.1:{port}").request("GET", link)
     assert hashlib.sha256(reply.body).hexdigest() == record["mp3"]["sha256"]
 
 
