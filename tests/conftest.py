@@ -10,13 +10,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
+# What the template gives every function, and what they read when they are imported.
+os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "Records")
+os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "records")
+
 
 @pytest.fixture(scope="session")
 def ffmpeg() -> str:
     """The ffmpeg to test with: $FFMPEG, else the layer as it was built, else one on the PATH."""
-    built = ROOT / ".aws-sam/build/FfmpegLayer/bin/ffmpeg"
+    built = ROOT / ".local/build/sam/FfmpegLayer/bin/ffmpeg"
     found = os.environ.get("FFMPEG") or (str(built) if built.exists() else shutil.which("ffmpeg"))
-    assert found, "no ffmpeg: run `make build` first, or set FFMPEG"
+    assert found, "no ffmpeg: `make test` builds it; or set FFMPEG"
     return found
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
 from local import openapi
-
-os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "records")
 
 
 def test_the_committed_document_is_not_stale() -> None:
