@@ -224,7 +224,7 @@ class Cloud:
                     IntegrationUri=f"arn:aws:lambda:{REGION}:000000000000:function:{function}",
                     PayloadFormatVersion="2.0",
                 )
-                key = "$default" if path == "/$default" else f"{method.upper()} {path}"
+                key = "$default" if path.lstrip("/") == "$default" else f"{method.upper()} {path}"
                 gateway.create_route(ApiId=api, RouteKey=key, Target=f"integrations/{integration['IntegrationId']}")
         (self.folder / "api-id").write_text(api)
 
