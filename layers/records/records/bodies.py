@@ -74,6 +74,7 @@ def _read_form(content_type: str, body: bytes) -> tuple[dict[str, str], bytes]:
     texts: dict[str, str] = {}
     audio: bytes | None = None
     try:
+        _check_end(boundary, body)
         for part, content in _parts(boundary, body):
             if part.name in ("user_id", "token"):
                 _once(part.name, part.name in texts)
@@ -88,6 +89,14 @@ def _read_form(content_type: str, body: bytes) -> tuple[dict[str, str], bytes]:
     if audio is None:
         raise MalformedRequest("The form has no part called 'audio'. Send the WAV file as 'audio'.")
     return texts, audio
+
+
+def _check_end(boundary: str, body: bytes) -> None:
+    """Raise MalformedRequest where more follows the form's end: a boundary within the audio would have cut it."""
+    end = f"\r\n--{boundary}--".encode()
+    found = body.find(end)
+    if found >= 0 and body[found + len(end) :].strip():
+        raise MalformedRequest("The form goes on after its end. Choose a boundary that the audio does not contain.")
 
 
 def _parts(boundary: str, body: bytes) -> list[tuple[MultipartSegment, bytes]]:

@@ -1,0 +1,218 @@
+"""Requests that no honest client sends: each gets a 4xx, or is understood; never a 5xx, never another's recording."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.client import Account, Context, EventClient, function, http_event, send, sign_up
+from tests.contract import assert_error, assert_invalid, target
+from tests.integration.conftest import moto_cloud, objects
+from tests.wavs import fmt, pcm, tone, wav
+
+BROKEN = "The multipart form is cut short or broken. Send it again whole."
+WAV = wav(fmt(), pcm(tone()))
+
+
+@pytest.fixture(scope="module")
+def client(ffmpeg: str) -> Iterator[EventClient]:
+    with moto_cloud(ffmpeg):
+        yield EventClient()
+
+
+@pytest.fixture(scope="module")
+def account(client: EventClient) -> Account:
+    return sign_up(client)
+
+
+def part(name: str, content: bytes, more: str = "") -> bytes:
+    return f'Content-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + content
+
+
+def post(client: EventClient, account: Account, content_type: str, body: bytes) -> Any:
+    return client.request("POST", "/records", {"Content-Type": content_type, **account.bearer}, body)
+
+
+def form(account: Account, *parts: bytes, boundary: bytes = b"b") -> bytes:
+    user = part("user_id", str(account.id).encode())
+    return (
+        b"".join(b"--" + boundary + b"\r\n" + each + b"\r\n" for each in (user, *parts)) + b"--" + boundary + b"--\r\n"
+    )
+
+
+def multipart(boundary: str = "b") -> str:
+    return f"multipart/form-data; boundary={boundary}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"--",
+        b"--b",
+        b"--b--",
+        b"\r\n--b\r\n",
+        b"--b\r\n\r\n",
+        b"--b\r\nContent-Disposition: form-data; name=audio\r\n\r\nRIFF",  # no end
+        b'--b\nContent-Disposition: form-data; name="audio"\n\nRIFF\n--b--\n',  # bare line feeds
+        b"--b\r\nContent-Disposition: attachment\r\n\r\nRIFF\r\n--b--\r\n",  # no name
+        b"--b\r\nContent-Type: audio/wav\r\n\r\nRIFF\r\n--b--\r\n",  # no disposition
+        b"--b\r\n: form-data\r\n\r\nRIFF\r\n--b--\r\n",
+        b"--b\r\n" + b"x" * 100_000 + b"\r\n\r\nRIFF\r\n--b--\r\n",  # a header without end
+        b"--b\r\n" + b"X-A: b\r\n" * 10_000 + b"\r\nRIFF\r\n--b--\r\n",  # headers without end
+        b'--b\r\nContent-Disposition: form-data; name="\xff\xfe"\r\n\r\nRIFF\r\n--b--\r\n',  # not UTF-8
+        b"--b\r\nContent-Disposition: form-data; name=\"audio\"; filename*=UTF-16''%ff\r\n\r\nRIFF\r\n--b--\r\n",
+        bytes(1000),
+    ],
+)
+def test_broken_form(client: EventClient, account: Account, body: bytes) -> None:
+    reply = post(client, account, multipart(), body)
+    assert (reply.status, reply.json["code"]) in [
+        (400, "malformed_request"),
+        (415, "unsupported_audio"),
+        (422, "validation_failed"),
+    ]
+    assert set(reply.json) <= {"code", "message", "details"}
+
+
+def test_ten_thousand_parts(client: EventClient, account: Account) -> None:
+    body = form(account, *[part(f"x{number}", b"1") for number in range(10_000)])
+    assert_error(post(client, account, multipart(), body), 400, "malformed_request", BROKEN)
+
+
+def test_the_boundary_inside_the_audio(client: EventClient, account: Account) -> None:
+    """A boundary is one only at the start of a line: the same letters within the audio are audio."""
+    audio = wav(fmt(), pcm(tone()) + b"--b--b")
+    reply = post(client, account, multipart(), form(account, part("audio", audio, '; filename="a.wav"')))
+    assert (reply.status, reply.json["wav"]["bytes"]) == (201, len(audio))
+    cut = wav(fmt(), pcm(tone()) + b"\r\n--b--\r\n" + pcm(tone()))
+    reply = post(client, account, multipart(), form(account, part("audio", cut)))
+    message = "The form goes on after its end. Choose a boundary that the audio does not contain."
+    assert_error(reply, 400, "malformed_request", message)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("multipart/form-data; boundary=", 400),
+        ('multipart/form-data; boundary=""', 400),
+        ("multipart/form-data; boundary=" + "b" * 5000, 400),
+        ("multipart/form-data; Boundary=b", 201),
+        ('multipart/form-data; charset=utf-8; boundary="b"', 201),
+        ("multipart/form-data; boundary=c", 400),
+        ("multipart/mixed; boundary=b", 415),
+        ("", 415),
+        (";;;", 415),
+    ],
+)
+def test_content_type(client: EventClient, account: Account, content_type: str, status: int) -> None:
+    assert post(client, account, content_type, form(account, part("audio", WAV))).status == status
+
+
+@pytest.mark.parametrize("encoded", ["!!!!", "QUJD=", "Q", "QUJDé", "QUJD QUJD", "=" * 8])
+@pytest.mark.parametrize("path", ["/records", "/users", "/uploads"])
+def test_bad_base64(client: EventClient, account: Account, encoded: str, path: str) -> None:
+    kind = "audio/wav" if path == "/records" else "application/json"
+    headers = {"Content-Type": kind, **account.bearer}
+    event = http_event("POST", f"{path}?user_id={account.id}", headers, b"x") | {
+        "body": encoded,
+        "isBase64Encoded": True,
+    }
+    name = "create_user" if path == "/users" else "create_record"
+    answer = function(name).lambda_handler(event, Context())
+    assert (answer["statusCode"], json.loads(answer["body"])) == (
+        400,
+        {"code": "malformed_request", "message": "The body is not valid base64."},
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("a.wav\r\nSet-Cookie: x=1", None),
+        ('"; filename="evil.exe', '"; filename="evil.exe'),
+        ("%0d%0aX: 1.wav", "%0d%0aX: 1.wav"),
+        ("../../../etc/passwd.wav", "passwd.wav"),
+        ("..\\..\\boot.wav", "boot.wav"),
+        ("\u202egnp.wav", "\u202egnp.wav"),
+        ("<script>alert(1)<", "<script>alert(1)<"),
+        ("a" * 255, "a" * 255),
+        ("日本語😀.WAV", "日本語😀.WAV"),
+    ],
+)
+def test_injection_through_the_name(client: EventClient, account: Account, name: str, kept: str | None) -> None:
+    headers = {"Content-Type": "application/json", **account.bearer}
+    ticket = client.request("POST", "/uploads", headers, json.dumps({"user_id": account.id, "name": name}))
+    if kept is None:
+        assert_invalid(ticket, "name")
+        return
+    assert (ticket.status, ticket.json["name"]) == (201, kept)
+    # The name is in no key, so it can lead nowhere in the bucket.
+    assert ticket.json["upload"]["fields"]["key"].startswith(f"uploads/{account.id}/{ticket.json['id']}/")
+    sent = send(client, account, WAV, name=name)
+    assert sent.status == 201
+    disposition = client.request("GET", target(sent.json["url"])).headers["content-disposition"]
+    assert disposition.isascii()
+    assert disposition.isprintable()
+    plain, _, extended = disposition.removeprefix('attachment; filename="').partition("\"; filename*=UTF-8''")
+    assert '"' not in plain
+    assert "\\" not in plain
+    assert " " not in extended
+
+
+@pytest.mark.parametrize("value", ["x" * 100_000, "\x00", "Bearer " + "x" * 100_000, "é", "Bearer \u2028"])
+@pytest.mark.parametrize("name", ["Authorization", "Accept", "Range", "If-None-Match", "If-Range", "Idempotency-Key"])
+def test_odd_headers(client: EventClient, account: Account, name: str, value: str) -> None:
+    sent = send(client, account, WAV)
+    for method, path in (("GET", target(sent.json["url"])), ("POST", f"/records?user_id={account.id}")):
+        headers = {"Content-Type": "audio/wav", **account.bearer, name: value}
+        reply = client.request(method, path, headers, WAV if method == "POST" else None)
+        assert reply.status in (200, 201, 401, 422), reply
+
+
+def test_the_token_of_another(client: EventClient, account: Account) -> None:
+    """One user's identifiers with the other's token, on every call that takes both; and one's record under another."""
+    other = sign_up(client)
+    stolen = Account(account.id, other.token)
+    before = objects()
+    assert send(client, stolen, WAV).status == 401
+    headers = {"Content-Type": "application/json", **stolen.bearer}
+    body = json.dumps({"user_id": account.id, "name": "a"})
+    assert client.request("POST", "/uploads", headers, body).status == 401
+    assert objects() == before
+    mine = send(client, account, WAV).json
+    for user in (other.id, account.id + 1):
+        reply = client.request("GET", f"/record?id={mine['id']}&user={user}", {"Accept": "application/json"})
+        assert (reply.status, reply.json["code"]) == (404, "record_not_found")
+
+
+def test_a_key_of_another_names_another_record(client: EventClient, account: Account) -> None:
+    key = str(uuid.uuid4())
+    other = sign_up(client)
+    assert send(client, account, WAV, key=key).json["id"] != send(client, other, WAV, key=key).json["id"]
+
+
+def test_deep_json(client: EventClient) -> None:
+    for body in ("[" * 200_000, '{"a":' * 100_000, '{"name": ' + "[" * 50_000 + "]" * 50_000 + "}"):
+        reply = client.request("POST", "/users", {"Content-Type": "application/json"}, body)
+        assert reply.status in (400, 422)
+
+
+def test_huge_numbers(client: EventClient, account: Account) -> None:
+    headers = {"Content-Type": "application/json", **account.bearer}
+    for number in ("9" * 5000, "1e400", "-1e400", "0.1e1", "1" + "0" * 400):
+        reply = client.request("POST", "/uploads", headers, f'{{"user_id": {number}, "name": "a"}}')
+        assert reply.status in (400, 422), reply
+    for number in ("9" * 5000, "1e5", "0x10", "٣"):
+        assert client.request("GET", f"/record?id={uuid.uuid4()}&user={number}").status == 404
+
+
+def test_duplicated_query_and_unknown_parameters(client: EventClient, account: Account) -> None:
+    raw = {"Content-Type": "audio/wav", **account.bearer}
+    twice = client.request("POST", f"/records?user_id={account.id}&user_id={account.id}", raw, WAV)
+    assert_invalid(twice, "user_id")
+    more = client.request("POST", f"/records?user_id={account.id}&x=1&y[]=2", raw, WAV)
+    assert more.status == 201
