@@ -173,6 +173,17 @@ class Line:
             side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # RST, not FIN
             side.shutdown(socket.SHUT_RDWR)
 
+    @staticmethod
+    def _read(side: socket.socket, length: int) -> bytes:
+        """So many bytes. Raises OSError where the other side closes before."""
+        read = b""
+        while len(read) < length:
+            more = side.recv(length - len(read))
+            if not more:
+                raise ConnectionError
+            read += more
+        return read
+
     def _accept(self) -> None:
         while True:
             try:
@@ -186,15 +197,16 @@ class Line:
             if self.is_cut:
                 self._reset(near)
                 return
-            near.recv(near.recv(2)[1])  # version, how many ways to authenticate, and those ways
+            _, ways = self._read(near, 2)
+            self._read(near, ways)  # the ways to authenticate that it knows
             near.sendall(b"\x05\x00")  # none is needed
-            kind = near.recv(4)[3]
+            kind = self._read(near, 4)[3]
             if kind == 1:
-                host = socket.inet_ntoa(near.recv(4))
+                host = socket.inet_ntoa(self._read(near, 4))
             else:
                 assert kind == 3, "neither IPv4 nor a name"
-                host = near.recv(near.recv(1)[0]).decode()
-            port = int.from_bytes(near.recv(2), "big")
+                host = self._read(near, self._read(near, 1)[0]).decode()
+            port = int.from_bytes(self._read(near, 2), "big")
             with socket.create_connection((host, port)) as far:
                 near.sendall(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
                 with self._lock:

@@ -277,6 +277,8 @@ byId('forget').addEventListener('click', async () => {
   byId('name').select();
 });
 
+byId('loading').remove();
+greet();
 for (const item of (await store.items()).reverse()) list(item);
 for (const { item } of [...rows.values()]) goOn(item);
 greet();
