@@ -20,6 +20,11 @@ help: ## Show this list
 $(INSTALLED): requirements-dev.txt requirements-sam.txt layers/records/requirements.txt local/environment.sh
 	@sh local/environment.sh
 
+.lint/.installed: requirements-lint.txt | $(INSTALLED)
+	@.venv/bin/uv venv --quiet --allow-existing --python $(PY) .lint
+	@.venv/bin/uv pip install --quiet --python .lint/bin/python -r requirements-lint.txt
+	@touch $@
+
 run: $(INSTALLED) ## Run the whole stack on this machine; another port: make run PORT=8123
 	@$(PY) -m local.run --port $(PORT)
 
@@ -27,11 +32,13 @@ test: check ## Run every check and every test
 	@$(PY) -m local.run --build
 	@$(PYTEST)
 
-check: $(INSTALLED) ## Look at the code and the template without running them
+check: $(INSTALLED) .lint/.installed ## Look at the code and the template without running them
 	@.venv/bin/ruff check .
-	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@$(SAM) validate --lint
+	@.lint/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml
+	@.lint/bin/checkov --config-file .checkov.yaml
 
 e2e: $(INSTALLED) ## Run the end-to-end tests against a deployed stack: make e2e URL=https://...
 	@$(if $(URL),,echo "Which stack? make e2e URL=https://..." >&2; exit 1;) $(PY) -m local.run --build
@@ -58,4 +65,4 @@ format: $(INSTALLED) ## Format the code
 	@.venv/bin/ruff format --quiet .
 
 clean: ## Remove what was built and installed; the local stacks' data in .local/<port> stay
-	rm -rf .venv .sam .aws-sam .local/build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .sam .lint .aws-sam .local/build .mypy_cache .pytest_cache .ruff_cache .hypothesis
