@@ -1,0 +1,470 @@
+"""What the template promises, on what SAM makes of it; the emulator does not hold the stack to all of that."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+from tests.conftest import ROOT
+
+BUCKET = "arn:aws:s3:::${AWS::StackName}-${AWS::AccountId}-${AWS::Region}"
+FUNCTIONS = {
+    "CreateUser": "create_user",
+    "CreateRecord": "create_record",
+    "GetRecord": "get_record",
+    "Site": "site",
+    "ConvertUpload": "convert_upload",
+    "RemoveAudio": "remove_audio",
+}
+API_FUNCTIONS = ("CreateUser", "CreateRecord", "GetRecord", "Site")
+
+Template = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def source() -> Template:
+    """The template as it is written."""
+    template: Template = yaml_parse((ROOT / "template.yaml").read_text())
+    return template
+
+
+def translated(source: Template, **parameters: Any) -> Template:
+    """The template as CloudFormation gets it: SAM's resources made, parameters and conditions filled in."""
+    source = json.loads(json.dumps(source))
+    for resource in source["Resources"].values():  # as `sam deploy` does after the upload
+        properties = resource.get("Properties", {})
+        for place in ("CodeUri", "ContentUri"):
+            if place in properties:
+                properties[place] = "s3://bucket/key"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "AWS_DEFAULT_REGION", "eu-central-1")
+        template = transform(source, {}, SimpleNamespace(load=dict))
+    values = {name: entry["Default"] for name, entry in template["Parameters"].items()} | parameters
+    conditions: dict[str, bool] = {}
+
+    def fill(node: Any) -> Any:  # noqa: PLR0911 a case a function
+        match node:
+            case {"Ref": str(name)} if name in values:
+                return values[name]
+            case {"Fn::Equals": [left, right]}:
+                return str(fill(left)) == str(fill(right))
+            case {"Fn::Not": [condition]}:
+                return not fill(condition)
+            case {"Fn::If": [name, then, otherwise]}:
+                return fill(then if conditions[name] else otherwise)
+            case {"Fn::Sub": str(text)}:
+                text = re.sub(r"\$\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), text)
+                return text.replace("${AWS::Partition}", "aws")
+            case {"Fn::GetAtt": [str(resource), str(attribute)]}:
+                return f"{resource}.{attribute}"
+            case {"Ref": str(name)}:
+                return name
+            case dict():
+                filled = {key: fill(value) for key, value in node.items()}
+                return {key: value for key, value in filled.items() if value != "AWS::NoValue"}
+            case list():
+                return [fill(item) for item in node]
+        return node
+
+    for name, condition in template["Conditions"].items():
+        conditions[name] = fill(condition)
+    return {
+        name: fill(resource)
+        for name, resource in template["Resources"].items()
+        if conditions.get(resource.get("Condition"), True)
+    }
+
+
+@pytest.fixture(scope="module")
+def dev(source: Template) -> Template:
+    return translated(source)
+
+
+@pytest.fixture(scope="module")
+def prod(source: Template) -> Template:
+    return translated(source, Stage="prod")
+
+
+def of_type(resources: Template, kind: str) -> Template:
+    return {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == kind}
+
+
+# ---------------------------------------------------------------------- what people may set, and see
+
+
+def test_each_parameter_has_a_default_and_a_description(source: Template) -> None:
+    assert {name for name, entry in source["Parameters"].items() if "Default" not in entry} == set()
+    assert {name for name, entry in source["Parameters"].items() if not entry.get("Description")} == set()
+
+
+def test_outputs(source: Template) -> None:
+    assert set(source["Outputs"]) >= {"ApiUrl", "UsersTableName", "RecordsTableName", "BucketName"}
+    assert all(output["Description"] for output in source["Outputs"].values())
+
+
+def test_a_domain_of_ones_own(source: Template) -> None:
+    resources = translated(source, DomainName="records.example.com", CertificateArn="arn:certificate")
+    assert of_type(resources, "AWS::ApiGatewayV2::DomainName") == {
+        "ApiDomain": {
+            "DomainName": "records.example.com",
+            "DomainNameConfigurations": [
+                {"CertificateArn": "arn:certificate", "EndpointType": "REGIONAL", "SecurityPolicy": "TLS_1_2"}
+            ],
+        }
+    }
+    assert of_type(resources, "AWS::ApiGatewayV2::ApiMapping") == {
+        "ApiDomainMapping": {"ApiId": "Api", "DomainName": "ApiDomain", "Stage": "ApiApiGatewayDefaultStage"}
+    }
+
+
+# ---------------------------------------------------------------------- data
+
+
+def test_the_bucket_is_closed(dev: Template) -> None:
+    [bucket] = of_type(dev, "AWS::S3::Bucket").values()
+    assert bucket["PublicAccessBlockConfiguration"] == {
+        "BlockPublicAcls": True,
+        "BlockPublicPolicy": True,
+        "IgnorePublicAcls": True,
+        "RestrictPublicBuckets": True,
+    }
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert bucket["BucketEncryption"] == {
+        "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+    }
+
+
+def test_the_bucket_takes_tls_only(dev: Template) -> None:
+    [policy] = of_type(dev, "AWS::S3::BucketPolicy").values()
+    assert policy["Bucket"] == "AudioBucket"
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Sid": "TlsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": ["AudioBucket.Arn", "${AudioBucket.Arn}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    ]
+
+
+def test_what_is_left_in_the_bucket_expires(dev: Template) -> None:
+    [bucket] = of_type(dev, "AWS::S3::Bucket").values()
+    assert bucket["LifecycleConfiguration"]["Rules"] == [
+        {
+            "Id": "AbortAbandonedMultipartUploads",
+            "Status": "Enabled",
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+        },
+        {"Id": "ExpireForgottenUploads", "Status": "Enabled", "Prefix": "uploads/", "ExpirationInDays": 15},
+    ]
+
+
+def test_the_tables(dev: Template) -> None:
+    tables = of_type(dev, "AWS::DynamoDB::Table")
+    assert set(tables) == {"UsersTable", "RecordsTable"}
+    for table in tables.values():
+        assert table["BillingMode"] == "PAY_PER_REQUEST"
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert tables["RecordsTable"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert tables["RecordsTable"]["StreamSpecification"] == {"StreamViewType": "OLD_IMAGE"}
+
+
+def test_data_outlive_the_stack_in_production_only(dev: Template, prod: Template) -> None:
+    for name in ("UsersTable", "RecordsTable", "AudioBucket"):
+        kept, dropped = prod[name], dev[name]
+        assert (kept["DeletionPolicy"], kept["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        assert (dropped["DeletionPolicy"], dropped["UpdateReplacePolicy"]) == ("Delete", "Delete")
+    for name in ("UsersTable", "RecordsTable"):
+        assert prod[name]["Properties"]["DeletionProtectionEnabled"] is True
+        assert dev[name]["Properties"]["DeletionProtectionEnabled"] is False
+
+
+def test_the_queues_keep_failures_for_two_weeks(dev: Template) -> None:
+    queue = {"MessageRetentionPeriod": 14 * 24 * 3600, "SqsManagedSseEnabled": True}
+    assert of_type(dev, "AWS::SQS::Queue") == {"FailedConversionsQueue": queue, "FailedRemovalsQueue": queue}
+
+
+# ---------------------------------------------------------------------- API
+
+
+def test_the_api_throttles(source: Template) -> None:
+    [stage] = of_type(translated(source, ThrottleRate=7, ThrottleBurst=9), "AWS::ApiGatewayV2::Stage").values()
+    assert (stage["StageName"], stage["AutoDeploy"]) == ("$default", True)
+    assert stage["DefaultRouteSettings"] == {
+        "ThrottlingRateLimit": 7,
+        "ThrottlingBurstLimit": 9,
+        "DetailedMetricsEnabled": True,
+    }
+
+
+def test_access_logs_hold_no_link_and_no_token(dev: Template) -> None:
+    """A link's query string is a permission, and so is the Authorization header."""
+    [stage] = of_type(dev, "AWS::ApiGatewayV2::Stage").values()
+    settings = stage["AccessLogSettings"]
+    assert settings["DestinationArn"] == "ApiLogGroup.Arn"
+    assert json.loads(settings["Format"]) == {
+        "requestId": "$context.requestId",
+        "time": "$context.requestTime",
+        "route": "$context.routeKey",
+        "status": "$context.status",
+        "latency": "$context.responseLatency",
+        "integrationLatency": "$context.integrationLatency",
+        "integrationError": "$context.integrationErrorMessage",
+        "requestBytes": "$context.dataProcessed",
+        "responseBytes": "$context.responseLength",
+        "ip": "$context.identity.sourceIp",
+        "userAgent": "$context.identity.userAgent",
+    }
+
+
+def test_routes(dev: Template) -> None:
+    paths = dev["Api"]["Properties"]["Body"]["paths"]
+    found = {
+        (method, path): re.search(r"functions/\$\{(\w+)Function.Arn\}", operation[INTEGRATION]["uri"])[1]  # type: ignore[index]
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    }
+    assert found == {
+        ("post", "/users"): "CreateUser",
+        ("post", "/records"): "CreateRecord",
+        ("post", "/uploads"): "CreateRecord",
+        ("get", "/record"): "GetRecord",
+        ("head", "/record"): "GetRecord",
+        ("x-amazon-apigateway-any-method", "$default"): "Site",
+    }
+
+
+INTEGRATION = "x-amazon-apigateway-integration"
+
+
+# ---------------------------------------------------------------------- functions
+
+
+def test_each_folder_is_a_function(dev: Template, source: Template) -> None:
+    functions = of_type(dev, "AWS::Lambda::Function")
+    assert set(functions) == {f"{name}Function" for name in FUNCTIONS}
+    for name, folder in FUNCTIONS.items():
+        written = source["Resources"][f"{name}Function"]["Properties"]
+        assert written["CodeUri"] == f"functions/{folder}/"
+        assert functions[f"{name}Function"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == folder
+    folders = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+    assert folders == set(FUNCTIONS.values())
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_function_is_traced_and_logs_into_a_group_of_its_own(source: Template, name: str) -> None:
+    resources = translated(source, LogRetentionDays=14)
+    function = resources[f"{name}Function"]["Properties"]
+    assert function["TracingConfig"] == {"Mode": "Active"}
+    assert function["LoggingConfig"] == {"LogFormat": "JSON", "LogGroup": f"{name}LogGroup"}
+    assert resources[f"{name}LogGroup"]["Properties"] == {
+        "LogGroupName": f"/aws/lambda/${{AWS::StackName}}/{FUNCTIONS[name]}",
+        "RetentionInDays": 14,
+    }
+
+
+def test_logs_are_not_kept_for_ever(dev: Template) -> None:
+    groups = of_type(dev, "AWS::Logs::LogGroup")
+    assert set(groups) == {f"{name}LogGroup" for name in (*FUNCTIONS, "Api")}
+    assert {group["RetentionInDays"] for group in groups.values()} == {30}
+
+
+def test_the_functions_answer_before_the_api_gives_up(dev: Template) -> None:
+    functions = of_type(dev, "AWS::Lambda::Function")
+    assert {functions[f"{name}Function"]["Timeout"] for name in API_FUNCTIONS} == {29}
+
+
+def test_conversions_at_once_can_be_limited(dev: Template, source: Template) -> None:
+    """Off as it comes: AWS lets nobody reserve the last hundred of an account, and a new account may have ten."""
+    assert [
+        name for name, f in of_type(dev, "AWS::Lambda::Function").items() if "ReservedConcurrentExecutions" in f
+    ] == []
+    function = translated(source, ConvertConcurrency=5)["ConvertUploadFunction"]["Properties"]
+    assert function["ReservedConcurrentExecutions"] == 5
+
+
+def test_a_failed_conversion_is_tried_again_and_then_kept(dev: Template) -> None:
+    [config] = of_type(dev, "AWS::Lambda::EventInvokeConfig").values()
+    assert config == {
+        "FunctionName": "ConvertUploadFunction",
+        "Qualifier": "$LATEST",
+        "MaximumRetryAttempts": 2,
+        "MaximumEventAgeInSeconds": 21600,
+        "DestinationConfig": {"OnFailure": {"Destination": "FailedConversionsQueue.Arn"}},
+    }
+
+
+def test_uploads_are_converted_when_they_arrive(dev: Template) -> None:
+    [bucket] = of_type(dev, "AWS::S3::Bucket").values()
+    assert bucket["NotificationConfiguration"] == {
+        "LambdaConfigurations": [
+            {
+                "Event": "s3:ObjectCreated:*",
+                "Filter": {"S3Key": {"Rules": [{"Name": "prefix", "Value": "uploads/"}]}},
+                "Function": "ConvertUploadFunction.Arn",
+            }
+        ]
+    }
+
+
+def test_removed_rows_are_handed_over(dev: Template) -> None:
+    [mapping] = of_type(dev, "AWS::Lambda::EventSourceMapping").values()
+    assert mapping["EventSourceArn"] == "RecordsTable.StreamArn"
+    assert mapping["FunctionName"] == "RemoveAudioFunction"
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["MaximumRecordAgeInSeconds"] < 24 * 3600, "the stream itself drops what is older than a day"
+    assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": "FailedRemovalsQueue.Arn"}}
+    assert [json.loads(f["Pattern"]) for f in mapping["FilterCriteria"]["Filters"]] == [{"eventName": ["REMOVE"]}]
+
+
+# ---------------------------------------------------------------------- permissions
+
+ALLOWED: dict[str, set[tuple[str, str]]] = {
+    "CreateUser": {
+        ("dynamodb:PutItem", "UsersTable.Arn"),
+        ("dynamodb:GetItem", "UsersTable.Arn"),
+    },
+    "CreateRecord": {
+        ("dynamodb:GetItem", "UsersTable.Arn"),
+        ("dynamodb:GetItem", "RecordsTable.Arn"),
+        ("dynamodb:PutItem", "RecordsTable.Arn"),
+        ("dynamodb:UpdateItem", "RecordsTable.Arn"),
+        ("dynamodb:DeleteItem", "RecordsTable.Arn"),
+        ("s3:PutObject", f"{BUCKET}/records/*"),
+        ("s3:PutObject", f"{BUCKET}/uploads/*"),
+        ("s3:DeleteObject", f"{BUCKET}/records/*"),
+    },
+    "GetRecord": {
+        ("dynamodb:GetItem", "RecordsTable.Arn"),
+        ("s3:GetObject", f"{BUCKET}/records/*"),
+    },
+    "Site": set(),
+    "ConvertUpload": {
+        ("dynamodb:GetItem", "RecordsTable.Arn"),
+        ("dynamodb:UpdateItem", "RecordsTable.Arn"),
+        ("s3:ListBucket", BUCKET),
+        ("s3:GetObject", f"{BUCKET}/uploads/*"),
+        ("s3:PutObject", f"{BUCKET}/records/*"),
+        ("s3:AbortMultipartUpload", f"{BUCKET}/records/*"),
+        ("s3:DeleteObject", f"{BUCKET}/uploads/*"),
+        ("s3:DeleteObject", f"{BUCKET}/records/*"),
+        ("sqs:SendMessage", "FailedConversionsQueue.Arn"),
+    },
+    "RemoveAudio": {
+        ("dynamodb:DescribeStream", "RecordsTable.StreamArn"),
+        ("dynamodb:GetRecords", "RecordsTable.StreamArn"),
+        ("dynamodb:GetShardIterator", "RecordsTable.StreamArn"),
+        ("dynamodb:ListStreams", "*"),
+        ("s3:ListBucket", BUCKET),
+        ("s3:DeleteObject", f"{BUCKET}/records/*"),
+        ("s3:DeleteObject", f"{BUCKET}/uploads/*"),
+        ("sqs:SendMessage", "FailedRemovalsQueue.Arn"),
+    },
+}
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def statements(resources: Template, name: str) -> list[dict[str, Any]]:
+    policies = resources[f"{name}FunctionRole"]["Properties"].get("Policies", [])
+    return [statement for policy in policies for statement in listed(policy["PolicyDocument"]["Statement"])]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_may_do_what_it_does_and_no_more(dev: Template, name: str) -> None:
+    found = [
+        (action, resource)
+        for statement in statements(dev, name)
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    ]
+    assert all(statement["Effect"] == "Allow" for statement in statements(dev, name))
+    assert sorted(found) == sorted(ALLOWED[name])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_besides_a_function_may_log_and_trace(dev: Template, name: str) -> None:
+    role = dev[f"{name}FunctionRole"]["Properties"]
+    assert role["ManagedPolicyArns"] == [
+        "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole",
+        "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess",
+    ]
+    assert role["AssumeRolePolicyDocument"]["Statement"] == [
+        {"Action": ["sts:AssumeRole"], "Effect": "Allow", "Principal": {"Service": ["lambda.amazonaws.com"]}}
+    ]
+
+
+def test_the_cleaner_lists_recordings_only(dev: Template) -> None:
+    [listing] = [s for s in statements(dev, "RemoveAudio") if s["Action"] == "s3:ListBucket"]
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": "records/*"}}
+
+
+def test_functions_are_called_by_the_api_and_the_bucket_only(dev: Template) -> None:
+    permissions = of_type(dev, "AWS::Lambda::Permission").values()
+    assert {p["Action"] for p in permissions} == {"lambda:InvokeFunction"}
+    assert {(p["Principal"], "SourceArn" in p or p.get("SourceAccount")) for p in permissions} == {
+        ("apigateway.amazonaws.com", True),
+        ("s3.amazonaws.com", "AWS::AccountId"),
+    }
+    assert of_type(dev, "AWS::Lambda::Url") == {}
+
+
+# ---------------------------------------------------------------------- alarms
+
+
+def test_every_alarm_has_a_topic_to_subscribe_to(source: Template) -> None:
+    alarms = of_type(translated(source), "AWS::CloudWatch::Alarm")
+    for alarm in alarms.values():
+        assert (alarm["AlarmActions"], alarm["OKActions"]) == (["AlarmTopic"], ["AlarmTopic"])
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert alarm["AlarmDescription"]
+    assert of_type(translated(source), "AWS::SNS::Subscription") == {}
+    assert of_type(translated(source, AlarmEmail="a@example.com"), "AWS::SNS::Subscription") == {
+        "AlarmSubscription": {"TopicArn": "AlarmTopic", "Protocol": "email", "Endpoint": "a@example.com"}
+    }
+
+
+def test_alarms(dev: Template) -> None:
+    found = {
+        name: (
+            alarm["Namespace"],
+            alarm["MetricName"],
+            [(d["Name"], d["Value"]) for d in alarm["Dimensions"]],
+            alarm.get("Statistic") or alarm["ExtendedStatistic"],
+            alarm["Threshold"],
+        )
+        for name, alarm in of_type(dev, "AWS::CloudWatch::Alarm").items()
+    }
+    each = {
+        f"{name}{metric}Alarm": ("AWS/Lambda", metric, [("FunctionName", f"{name}Function")], "Sum", 0)
+        for name in FUNCTIONS
+        for metric in ("Errors", "Throttles")
+    }
+    queues = {
+        f"{name}Alarm": (
+            "AWS/SQS",
+            "ApproximateNumberOfMessagesVisible",
+            [("QueueName", f"{name}Queue.QueueName")],
+            "Maximum",
+            0,
+        )
+        for name in ("FailedConversions", "FailedRemovals")
+    }
+    assert found == {
+        **each,
+        **queues,
+        "ServerErrorsAlarm": ("AWS/ApiGateway", "5xx", [("ApiId", "Api")], "Sum", 5),
+        "LatencyAlarm": ("AWS/ApiGateway", "Latency", [("ApiId", "Api")], "p99", 10_000),
+    }
