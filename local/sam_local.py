@@ -25,16 +25,19 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import cloud
-from local.cloud import ARCHITECTURE, PYTHON, ROOT, Cloud, CloudError, Stop
+from local.cloud import SIGNALS, STACK, Cloud, Stop, port_is_free, stop
+from local.sam import ARCHITECTURE, BUILD, PYTHON, ROOT, CloudError, clean_environment
+from local.sam import build as build_once
 
 BUILT = ROOT / ".aws-sam/build"
 ENVIRONMENT_FILE = ROOT / "env.json"  # samconfig.toml and .gitignore name it, too
@@ -93,9 +96,9 @@ def bridge_address() -> str:
 
 def build() -> dict[str, Any]:
     """Have it built, for this machine, where `sam local` looks for it. Gives the built template."""
-    cloud.build(print)
+    build_once(print)
     shutil.rmtree(BUILT, ignore_errors=True)
-    shutil.copytree(cloud.BUILD / "sam", BUILT)
+    shutil.copytree(BUILD / "sam", BUILT)
     template: dict[str, Any] = yaml.safe_load((BUILT / "template.yaml").read_text())
     for name, value in CHOICES.items():  # so that a bare `sam local start-api` takes the image of what was built
         template["Parameters"][name]["Default"] = value
@@ -124,9 +127,9 @@ def data_template(template: dict[str, Any]) -> dict[str, Any]:
 def create_data(aws: Cloud, template: dict[str, Any]) -> tuple[dict[str, str], str]:
     """The tables and the bucket, by logical id, and the address of the queue that tells of uploads."""
     stacks = aws.client("cloudformation")
-    stacks.create_stack(StackName=cloud.STACK, TemplateBody=json.dumps(data_template(template)))
-    stacks.get_waiter("stack_create_complete").wait(StackName=cloud.STACK, WaiterConfig={"Delay": 1})
-    outputs = stacks.describe_stacks(StackName=cloud.STACK)["Stacks"][0]["Outputs"]
+    stacks.create_stack(StackName=STACK, TemplateBody=json.dumps(data_template(template)))
+    stacks.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
+    outputs = stacks.describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
     names = {output["OutputKey"]: output["OutputValue"] for output in outputs}
 
     queues = aws.client("sqs")
@@ -172,7 +175,7 @@ def write_environment(names: dict[str, str], public_url: str, storage_url: str, 
 def sam_local(*arguments: str) -> tuple[list[str], dict[str, str]]:
     """A `sam local` command and its environment; samconfig.toml has the rest of its options."""
     environment = {
-        **cloud.clean_environment(),
+        **clean_environment(),
         **{name: value for name, value in os.environ.items() if name.startswith("DOCKER_")},
         # The keys that the emulator knows; `sam local` passes them on to the functions.
         "AWS_ACCESS_KEY_ID": "test",
@@ -265,28 +268,29 @@ def run(port: int, storage_port: int) -> None:
     """Until somebody stops it. Raises CloudError."""
     check_docker()
     for wanted in (port, storage_port):
-        if not cloud.port_is_free(wanted):
+        if not port_is_free(wanted):
             raise CloudError(f"Port {wanted} is in use; choose another: make sam-local PORT={port + 10}")
     template = build()
-    folder = ROOT / ".local" / "sam-local"
-    shutil.rmtree(folder, ignore_errors=True)
-    aws = Cloud(storage_port, folder, also_on=bridge_address())
     end = threading.Event()
-    try:
-        aws.start()
-        names, queue = create_data(aws, template)
-        endpoint = aws.client("s3").meta.endpoint_url.replace("127.0.0.1", "host.docker.internal")
-        write_environment(names, f"http://127.0.0.1:{port}", aws.url, endpoint)
-        carrier = threading.Thread(target=carry_uploads, args=(aws, queue, end))
-        with start_api(port) as api:
-            carrier.start()
-            print(f"\nAPI: http://127.0.0.1:{port}\n\nCtrl-C stops it.", flush=True)
-            while api.poll() is None and aws.running():
-                time.sleep(0.5)
-            raise CloudError("`sam local start-api` or the emulator ended by itself; why is said above.")
-    finally:
-        end.set()
-        aws.stop()
+    with tempfile.TemporaryDirectory(prefix="records-sam-local-") as folder:
+        aws = Cloud(storage_port, Path(folder), also_on=bridge_address())
+        try:
+            aws.start()
+            names, queue = create_data(aws, template)
+            endpoint = aws.client("s3").meta.endpoint_url.replace("127.0.0.1", "host.docker.internal")
+            write_environment(names, f"http://127.0.0.1:{port}", aws.url, endpoint)
+            carrier = threading.Thread(target=carry_uploads, args=(aws, queue, end))
+            with start_api(port) as api:
+                carrier.start()
+                print(f"\nAPI: http://127.0.0.1:{port}\n\nCtrl-C stops it.", flush=True)
+                while aws.running():
+                    if api.poll() is not None:
+                        raise CloudError("`sam local start-api` ended by itself; why is said above.")
+                    time.sleep(0.5)
+                raise CloudError(f"{aws.last_words()}\n\nThe emulator ended by itself; its last words are above.")
+        finally:
+            end.set()
+            aws.stop()
 
 
 def main() -> int:
@@ -296,8 +300,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--storage-port", type=int, help="of the signed addresses; the next one after PORT by default")
     choices = parser.parse_args()
-    for number in cloud.SIGNALS:
-        signal.signal(number, cloud.stop)
+    for number in SIGNALS:
+        signal.signal(number, stop)
     try:
         run(choices.port, choices.storage_port or choices.port + 1)
     except CloudError as error:

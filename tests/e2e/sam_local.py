@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from local.cloud import ROOT, free_port
+from local.cloud import free_port
+from local.sam import ROOT
 from local.sam_local import check_docker, start_api
 from tests import wavs
 from tests.client import Account, HttpClient, form
