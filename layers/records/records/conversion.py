@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -43,29 +44,47 @@ def convert_sent(user: User, name: str, key: str | None, body: bytes, deadline: 
     row stays pending, and the same request with the same key takes it over.
     """
     wav = inspect(BytesSource(body))
-    audio = Audio(len(body), hashlib.sha256(body).hexdigest())
     try:
-        row = Recording.reserve(user, name, key, audio)
-        if row.status == READY:
-            return row, False
-        if row.final:
-            raise row.error
-        data = memoryview(body)[wav.data_offset : wav.data_offset + wav.data_bytes]
-        try:
-            with _converted(wav, [data], deadline) as conversion:
-                made = _store(row, wav, audio, conversion)
-                # Without a key the record can be nobody else's, even where a lost answer hid that it was made here.
-                return row, made or key is None
-        except ConversionTimeout:
-            raise AudioTooLarge(
-                MAX_DIRECT_BYTES,
-                "The recording takes too long to convert in one request. Send it through POST /uploads.",
-            ) from None
-        except AudioRejected as error:
-            row.fail(error, audio)
-            raise
+        # The row is reserved beside the conversion. Only a key may name a recording that is there already, which then
+        # is not converted again.
+        with ThreadPoolExecutor(1) as beside:
+            reservation = beside.submit(_reserve, user, name, key, body)
+            if key is not None:
+                row, _ = reservation.result()
+                if row.status == READY:
+                    return row, False
+                if row.final:
+                    raise row.error
+            row, made = _convert_body(wav, body, reservation, deadline)
+            # Without a key the record can be nobody else's, even where a lost answer hid that it was made here.
+            return row, made or key is None
+    except ConversionTimeout:
+        raise AudioTooLarge(
+            MAX_DIRECT_BYTES,
+            "The recording takes too long to convert in one request. Send it through POST /uploads.",
+        ) from None
     except RecordNotFound:  # the row went while we worked: nothing was promised yet
         raise Unavailable from None
+
+
+def _reserve(user: User, name: str, key: str | None, body: bytes) -> tuple[Recording, Audio]:
+    audio = Audio(len(body), hashlib.sha256(body).hexdigest())
+    return Recording.reserve(user, name, key, audio), audio
+
+
+def _convert_body(
+    wav: Wav, body: bytes, reservation: Future[tuple[Recording, Audio]], deadline: float
+) -> tuple[Recording, bool]:
+    """Convert, and commit the reserved row. Gives it, and whether this call turned it ready."""
+    data = memoryview(body)[wav.data_offset : wav.data_offset + wav.data_bytes]
+    try:
+        with _converted(wav, [data], deadline) as conversion:
+            row, audio = reservation.result()
+            return row, _store(row, wav, audio, conversion)
+    except AudioRejected as error:
+        row, audio = reservation.result()
+        row.fail(error, audio)
+        raise
 
 
 def convert_uploaded(user: int, record_id: str, generation: str, key: str, deadline: float) -> None:
@@ -89,7 +108,7 @@ def convert_uploaded(user: int, record_id: str, generation: str, key: str, deadl
 
 
 def _attempt(row: Recording, key: str, deadline: float) -> bool:
-    """One attempt at the WAV of a row. Gives whether that WAV is of no more use."""
+    """One attempt at the WAV of a row. Gives whether it is there and of no more use."""
     try:
         _convert_object(row, key, deadline)
     except AudioRejected as error:
@@ -98,8 +117,10 @@ def _attempt(row: Recording, key: str, deadline: float) -> bool:
         row.fail(error)  # another attempt would end the same: the WAV stays for an operator, until the row goes
         logger.error("conversion_timeout", extra={"record": row.id})
         return False
-    except (storage.Missing, IdempotencyConflict):
-        pass  # another attempt was here; or the key's audio came by the direct road, and it is not this
+    except storage.Missing:
+        return False  # another attempt is done with it; what may arrive there now has an event of its own
+    except IdempotencyConflict:
+        pass  # the key's audio came by the direct road, and it is not this
     except RecordNotFound:
         raise
     except Exception as error:
