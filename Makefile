@@ -1,6 +1,6 @@
 # The project's commands. What they need is installed into .venv and .sam by whichever comes first.
 .DEFAULT_GOAL := help
-.PHONY: help run test check e2e build deploy destroy sam-local openapi format clean
+.PHONY: help run test check e2e build deploy destroy sam-local test-sam-local load mutants openapi format clean
 
 PORT = 8000
 STAGE = dev
@@ -56,6 +56,16 @@ destroy: $(INSTALLED) ## Delete a deployed stack: make destroy STAGE=dev
 
 sam-local: $(INSTALLED) ## Run the functions in containers, with `sam local start-api`
 	@$(PY) -m local.sam_local --port $(PORT)
+
+test-sam-local: $(INSTALLED) ## Run the contract's tests over `sam local` (needs Docker)
+	@$(PYTEST) tests/e2e/sam_local.py
+
+load: $(INSTALLED) ## 5000 requests from 32 clients against a local cloud, every answer checked
+	@$(PY) -m tests.load
+
+mutants: $(INSTALLED) ## Take out each guard, one by one, and see a test go red
+	@$(PY) -m local.cloud --build
+	@$(PY) -m tests.mutants
 
 openapi: $(INSTALLED) ## Write the OpenAPI document anew
 	@$(PY) -m local.openapi

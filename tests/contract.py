@@ -333,6 +333,19 @@ def test_credentials_wrong(client: Client, account: Account, wav: bytes, authori
     )
 
 
+@pytest.mark.parametrize(
+    "authorization", ["Basic {}", "{}", "Token {}", "Bearer {{{}}}", "Bearer urn:uuid:{}", "Bearer {} {}", "Bearer {}0"]
+)
+def test_right_token_in_a_wrong_form(client: Client, account: Account, wav: bytes, authorization: str) -> None:
+    headers = {"Content-Type": "audio/wav", "Authorization": authorization.format(account.token, account.token)}
+    reply = client.request("POST", f"/records?user_id={account.id}", headers, wav)
+    assert_error(reply, 401, "invalid_credentials", SIGN_IN_AGAIN)
+
+
+def test_right_token_in_capitals(client: Client, account: Account, wav: bytes) -> None:
+    assert send(client, Account(account.id, account.token.upper()), wav).status == 201
+
+
 def test_token_of_another_user(client: Client, account: Account, wav: bytes) -> None:
     other = sign_up(client)
     reply = send(client, Account(account.id, other.token), wav)
