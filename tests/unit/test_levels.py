@@ -72,6 +72,16 @@ def test_one_click_is_seen_where_it_is() -> None:
         assert waveform.count(0) in (198, 199)
 
 
+@pytest.mark.parametrize("expected", [1, 7000, 8000, 9000])
+def test_length_known_before(expected: int) -> None:
+    """It saves work, and changes nothing that is seen, even where it is not quite right."""
+    samples = [32767 * (n + 1) // 8000 for n in range(8000)]
+    meter = Meter(1, expected)
+    meter.feed(array("h", samples).tobytes())
+    assert (meter.levels(), meter.frames) == (measured(samples)[0], 8000)
+    assert all(abs(peak - (number + 1) * 255 / 200) <= 3 for number, peak in enumerate(meter.waveform()))
+
+
 @pytest.mark.parametrize("piece", [1, 3, 4, 1000, 65536])
 def test_pieces_make_no_difference(piece: int) -> None:
     samples = [n * 7919 % 65536 - 32768 for n in range(8000)]

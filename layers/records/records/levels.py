@@ -48,12 +48,13 @@ class Meter:
     it holds 800 to 1600 bins at the end, out of which the 200 peaks are made.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, expected: int = 0) -> None:
+        """expected: how many samples per channel will come, if it is known. Joining bins is most of the work else."""
         self.frames = 0  # samples per channel so far
         self._width = 2 * channels  # bytes of a frame
         self._channels = channels
         self._bins: list[int] = []
-        self._bin_frames = 1
+        self._bin_frames = max(1, expected // (_MAX_BINS // 2))
         self._open = 0  # frames in the last bin
         self._squares = 0.0
         self._rest = b""

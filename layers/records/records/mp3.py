@@ -105,7 +105,7 @@ def convert(
     plan = _Plan.of(wav, bitrate)
     path = directory / "audio.mp3"
     feed = _Feed(wav, data)
-    meter = Meter(plan.channels)
+    meter = Meter(plan.channels, (wav.frames or 0) * plan.rate // wav.sample_rate)
     run = _Run(plan, path, deadline)
     run.convert(iter(feed), meter)
     run.check(compressed=_compressed(wav))
