@@ -91,7 +91,7 @@ class Injector:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._by_invocation: dict[str, Call] = {}
         self._began = next(_hours) * 3600.0
-        self._lock = threading.RLock()  # moto is no database: its conditional writes hold for one thread at a time
+        self._lock = threading.Lock()  # moto is no database: its conditional writes hold for one thread at a time
 
     @contextmanager
     def active(self) -> Iterator[Injector]:
@@ -120,18 +120,18 @@ class Injector:
         with self._lock:
             call, attempt = self._identify(service, operation, request)
             self.requests.append((call, dict(request.headers.items())))
-            if call in self._upon:
-                self._upon.pop(call)()
-            if self._kill == ("before", call):
-                raise Killed
+        self._upon.pop(call, lambda: None)()
+        if self._kill == ("before", call):
+            raise Killed
+        with self._lock:
             for fault in self._faults:
                 if self._strikes(fault, call, attempt):
                     self.injected += 1
                     return self._strike(fault.kind, client, event_name, request)
             answer = carry_out(event_name, request)
-            if self._kill == ("after", call):
-                raise Killed
-            return _fatal(request, answer) if self._kill == ("during", call) else answer
+        if self._kill == ("after", call):
+            raise Killed
+        return _fatal(request, answer) if self._kill == ("during", call) else answer
 
     def _identify(self, service: str, operation: str, request: Any) -> tuple[Call, int]:
         """The call that a try belongs to, and the number of the try, by the headers that botocore sends."""

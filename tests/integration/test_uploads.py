@@ -1,0 +1,533 @@
+"""The long road in one process: a ticket, a WAV that arrives, and its event, however it comes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from records import settings, storage
+from records.conversion import convert_sent
+from records.errors import ConversionError, RecordsError, Unavailable
+from records.recordings import DAY, Recording
+from records.users import User
+from tests.client import Account, Context, EventClient, Reply, function, send, sign_up
+from tests.contract import target
+from tests.integration import events
+from tests.integration.conftest import BUCKET, moto_cloud
+from tests.integration.events import arrived, clean_up, content, empty_cloud, objects, rows
+from tests.integration.faults import Call, Injector, Killed, watched_clients
+from tests.integration.scenarios import assert_holds, tiny_wav
+
+JSON = {"Content-Type": "application/json"}
+WAV, OTHER = tiny_wav(0.1), tiny_wav(0.2)
+RUBBISH = b"RIFF\x00\x00\x00\x00 this is no sound at all"
+UNSUPPORTED = "unsupported_audio"
+FAILED_BY_US = {"code": "conversion_error", "message": "The conversion failed on our side, and will be tried again."}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cloud(ffmpeg: str) -> Iterator[None]:
+    with moto_cloud(ffmpeg), watched_clients():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def empty() -> None:
+    empty_cloud()
+
+
+@pytest.fixture
+def client() -> EventClient:
+    return EventClient()
+
+
+@pytest.fixture
+def account(client: EventClient) -> Account:
+    return sign_up(client)
+
+
+def ask(client: EventClient, account: Account, key: str | None = None, name: str = "lecture.wav") -> Reply:
+    headers = {**JSON, **account.bearer} | ({"Idempotency-Key": key} if key else {})
+    return client.request("POST", "/uploads", headers, json.dumps({"user_id": account.id, "name": name}))
+
+
+def ticket(client: EventClient, account: Account, key: str | None = None) -> dict[str, Any]:
+    reply = ask(client, account, key)
+    assert reply.status == 201, reply
+    body: dict[str, Any] = reply.json
+    return body
+
+
+def upload(ticket: dict[str, Any], wav: bytes) -> str:
+    """Send a WAV with a ticket; gives the key under which it has arrived."""
+    key: str = ticket["upload"]["fields"]["key"]
+    events.upload(key, wav)
+    return key
+
+
+def look(client: EventClient, record: dict[str, Any], accept: str = "*/*") -> Reply:
+    return client.request("GET", target(record["url"]), {"Accept": accept})
+
+
+def record_of(record: dict[str, Any]) -> Recording:
+    [row] = [row for row in rows() if row.id == record["id"]]
+    return row
+
+
+# ---------------------------------------------------------------- the ticket
+
+
+def test_ticket(client: EventClient, account: Account) -> None:
+    reply = ask(client, account, name="Лекция 1.wav")
+    body = reply.json
+    [row] = rows()
+    form = body["upload"]
+    assert (reply.status, reply.headers["location"]) == (201, body["url"])
+    assert body == {
+        "url": f"http://127.0.0.1:8000/record?id={row.id}&user={account.id}",
+        "id": row.id,
+        "user": account.id,
+        "name": "Лекция 1.wav",
+        "status": "pending",
+        "created_at": row.created_at,
+        "upload": {
+            "url": f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/",
+            "fields": form["fields"],
+            "max_bytes": 4 * 1024**3,
+            "expires_at": form["expires_at"],
+        },
+    }
+    assert set(form["fields"]) == {
+        *("key", "policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"),
+    }
+    assert form["fields"]["key"] == f"uploads/{account.id}/{row.id}/{row.generation}.wav"
+    policy = json.loads(base64.b64decode(form["fields"]["policy"]))
+    expires = datetime.fromisoformat(form["expires_at"])
+    assert abs((expires - datetime.fromisoformat(policy["expiration"])).total_seconds()) <= 2
+    assert 3590 < (expires - datetime.now(UTC)).total_seconds() <= 3601
+    assert {"bucket": BUCKET} in policy["conditions"]
+    assert {"key": form["fields"]["key"]} in policy["conditions"]
+    assert ["content-length-range", 1, 4 * 1024**3] in policy["conditions"]
+    assert row.expires_at == pytest.approx(time.time() + DAY, abs=60)
+
+
+def test_from_pending_to_ready(client: EventClient, account: Account) -> None:
+    asked = ticket(client, account)
+    pending = {name: value for name, value in asked.items() if name != "upload"}
+    key = upload(asked, WAV)
+    for accept in ("*/*", "application/json"):
+        reply = look(client, asked, accept)
+        assert (reply.status, reply.json, reply.headers["retry-after"]) == (202, pending, "2")
+
+    arrived(key)
+
+    mp3, record = look(client, asked), look(client, asked, "application/json")
+    direct = send(client, account, WAV, name="lecture.wav").json
+    own = {"url", "id", "created_at"}
+    assert (mp3.status, record.status) == (200, 200)
+    assert record.json == {name: asked[name] for name in own} | {k: v for k, v in direct.items() if k not in own}
+    assert hashlib.sha256(mp3.body).hexdigest() == direct["mp3"]["sha256"]
+    assert_holds(asked["id"], direct["id"])
+
+
+def test_sha256_is_that_of_the_whole_file(
+    client: EventClient, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks before the sound, bytes after it, and pieces that end anywhere."""
+    monkeypatch.setattr(storage, "STREAM_BYTES", 1001)
+    before = b"LIST" + struct.pack("<I", 3000) + bytes(3000)
+    after = b"cue " + struct.pack("<I", 10) + bytes(10) + b"and bytes that are no chunk"
+    wav = WAV[:36] + before + WAV[36:] + after
+    wav = wav[:4] + struct.pack("<I", len(wav) - 8) + wav[8:]
+    asked = ticket(client, account)
+    arrived(upload(asked, wav))
+    record = look(client, asked, "application/json").json
+    assert record["wav"] == {"bytes": len(wav), "sha256": hashlib.sha256(wav).hexdigest()}
+    assert record["mp3"] == send(client, account, WAV).json["mp3"]
+
+
+# ---------------------------------------------------------------- what cannot be converted
+
+
+@pytest.mark.parametrize(
+    ("audio", "code"),
+    [
+        (RUBBISH, UNSUPPORTED),
+        (b"OggS" + bytes(100), UNSUPPORTED),
+        (WAV[:20] + struct.pack("<H", 0xFFFF) + WAV[22:], UNSUPPORTED),  # a codec that nobody knows
+        (WAV[:44], "unplayable_audio"),  # no sample
+        (WAV[:22] + struct.pack("<H", 0) + WAV[24:], "unplayable_audio"),  # 0 channels
+    ],
+)
+def test_verdict_is_that_of_the_direct_road(client: EventClient, account: Account, audio: bytes, code: str) -> None:
+    asked = ticket(client, account)
+    arrived(upload(asked, audio))
+    direct = send(client, account, audio)
+    assert (direct.status in (415, 422), direct.json["code"]) == (True, code)
+    reply = look(client, asked)
+    assert (reply.status, reply.json) == (410, direct.json)
+    about = look(client, asked, "application/json")
+    failed = {name: asked[name] for name in ("url", "id", "user", "name", "created_at")} | {"status": "failed"}
+    assert (about.status, about.json) == (410, failed | direct.json)
+    assert objects() == []
+    assert record_of(asked).expires_at == pytest.approx(time.time() + DAY, abs=60)
+    clean_up()
+    assert rows() == []
+
+
+def test_fault_of_ours_then_ready(client: EventClient, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ticket(client, account)
+    key = upload(asked, WAV)
+    with monkeypatch.context() as patch:
+        patch.setenv("FFMPEG", "/nowhere/ffmpeg")
+        settings.settings.cache_clear()
+        with pytest.raises(ConversionError):  # so that Lambda delivers the event again, and at last keeps it
+            arrived(key)
+    settings.settings.cache_clear()
+    reply = look(client, asked)
+    assert (reply.status, reply.json) == (410, FAILED_BY_US)
+    assert objects() == [key]
+    assert record_of(asked).expires_at == pytest.approx(time.time() + 14 * DAY, abs=60)
+
+    arrived(key)
+    assert look(client, asked).status == 200
+    row = record_of(asked)
+    assert (row.error_code, row.error_message, row.error_reason, row.expires_at) == (None, None, None, None)
+    assert_holds(asked["id"])
+
+
+def test_fault_that_nobody_foresaw(client: EventClient, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full: an OSError from somewhere."""
+    asked = ticket(client, account)
+    key = upload(asked, WAV)
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.tempdir", "/nowhere")
+        with pytest.raises(ConversionError):
+            arrived(key)
+    assert look(client, asked).json == FAILED_BY_US
+    arrived(key)
+    assert_holds(asked["id"])
+
+
+def test_no_time_left(client: EventClient, account: Account) -> None:
+    """Shortly before Lambda would kill it the record says so; the WAV stays for an operator, until the row goes."""
+    asked = ticket(client, account)
+    key = upload(asked, WAV)
+    function("convert_upload").lambda_handler(events.object_created(key), Context(seconds=0))
+    reply = look(client, asked)
+    message = "The recording takes longer to convert than there is time for."
+    assert (reply.status, reply.json) == (410, {"code": "conversion_timeout", "message": message})
+    assert objects() == [key]
+    assert record_of(asked).expires_at == pytest.approx(time.time() + 14 * DAY, abs=60)
+    clean_up()
+    assert (rows(), objects()) == ([], [])
+
+
+def test_row_outlives_an_attempt_that_is_killed(client: EventClient, account: Account) -> None:
+    """Killed each time, its event ends in the queue: the WAV is there for as long as the event can be replayed."""
+    asked = ticket(client, account)
+    key = upload(asked, WAV)
+    with Injector(kill=("before", Call("s3", "PutObject", 1))).active(), pytest.raises(Killed):
+        arrived(key)
+    assert record_of(asked).expires_at == pytest.approx(time.time() + 14 * DAY, abs=60)
+    assert ask(client, account).status == 201
+    assert objects() == [key]
+
+
+# ---------------------------------------------------------------- events twice, late, out of order
+
+
+def test_second_event_does_nothing(client: EventClient, account: Account) -> None:
+    asked = ticket(client, account)
+    key = upload(asked, WAV)
+    arrived(key)
+    before = events.raw_rows()
+    with Injector().active() as injector:
+        arrived(key)
+    assert [call.operation for call in injector.calls] == ["GetItem", "DeleteObject"]
+    assert events.raw_rows() == before
+    assert_holds(asked["id"])
+
+
+def test_event_before_the_upload(client: EventClient, account: Account) -> None:
+    """An event for what is not there leaves what may arrive to its own event."""
+    asked = ticket(client, account)
+    key = asked["upload"]["fields"]["key"]
+    with Injector().active() as injector:
+        arrived(key)
+    assert [call.operation for call in injector.calls] == ["GetItem", "UpdateItem", "HeadObject"]
+    assert look(client, asked).status == 202
+    arrived(upload(asked, WAV))
+    assert_holds(asked["id"])
+
+
+def test_event_for_a_row_that_is_gone(client: EventClient, account: Account) -> None:
+    key = upload(ticket(client, account), WAV)
+    events.remove_rows(events.raw_rows())
+    arrived(key)
+    assert_holds()
+
+
+def test_event_for_a_row_whose_time_is_over(client: EventClient, account: Account) -> None:
+    """DynamoDB may take days to remove it; it is gone for everyone."""
+    asked = ticket(client, account)
+    key = upload(asked, WAV)
+    record_of(asked).update(actions=[Recording.expires_at.set(int(time.time()) - 1)])
+    assert look(client, asked).status == 404
+    arrived(key)
+    assert look(client, asked).status == 404
+    clean_up()
+    assert_holds()
+
+
+def test_event_of_an_earlier_row(client: EventClient, account: Account) -> None:
+    """The row was removed, and made again for the same key: the old upload is nobody's."""
+    old = upload(ticket(client, account, "k"), WAV)
+    events.remove_rows(events.raw_rows())
+    again = ticket(client, account, "k")
+    new = upload(again, OTHER)
+    assert old != new
+    arrived(old)
+    assert objects() == [new]
+    assert look(client, again).status == 202
+    arrived(new)
+    assert_holds(again["id"])
+    assert record_of(again).wav_sha256 == hashlib.sha256(OTHER).hexdigest()
+
+
+def test_upload_after_ready(client: EventClient, account: Account) -> None:
+    asked = ticket(client, account)
+    arrived(upload(asked, WAV))
+    before = events.raw_rows()
+    arrived(upload(asked, OTHER))
+    assert events.raw_rows() == before
+    assert_holds(asked["id"])
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_upload_replaced_while_it_is_read(client: EventClient, account: Account, nth: int) -> None:
+    """Never half of one and half of the other, and the later one is not thrown away."""
+    asked = ticket(client, account)
+    key = upload(asked, WAV)
+    with Injector().active() as injector:
+        injector.upon(Call("s3", "GetObject", nth), lambda: events.upload(key, OTHER))
+        with pytest.raises(Unavailable):
+            arrived(key)
+    assert objects() == [key]
+    arrived(key)
+    assert_holds(asked["id"])
+    assert record_of(asked).wav_sha256 == hashlib.sha256(OTHER).hexdigest()
+
+
+# ---------------------------------------------------------------- two at once
+
+
+def calls_of_one_attempt(client: EventClient, account: Account) -> list[Call]:
+    key = upload(ticket(client, account), WAV)
+    with Injector().active() as injector:
+        arrived(key)
+    empty_cloud()
+    return injector.calls
+
+
+def test_two_attempts_at_once(client: EventClient, account: Account) -> None:
+    """The whole second attempt comes between two steps of the first: between each two."""
+    calls = calls_of_one_attempt(client, account)
+    assert len(calls) == 8
+    for call in calls:
+        account = sign_up(client)
+        asked = ticket(client, account)
+        key = upload(asked, WAV)
+        with Injector().active() as injector:
+            injector.upon(call, lambda key=key: arrived(key))  # type: ignore[misc]
+            arrived(key)
+        assert look(client, asked).status == 200
+        assert_holds(asked["id"])
+        empty_cloud()
+
+
+def test_two_attempts_at_different_audio(client: EventClient, account: Account) -> None:
+    """A second upload under one ticket, converted between two steps of the first: one of them is the recording."""
+    for call in calls_of_one_attempt(client, account):
+        account = sign_up(client)
+        asked = ticket(client, account)
+        key = upload(asked, WAV)
+
+        def other(key: str = key) -> None:
+            events.upload(key, OTHER)
+            arrived(key)
+
+        with Injector().active() as injector:
+            injector.upon(call, other)
+            arrived(key)
+        assert_holds(asked["id"])
+        row = record_of(asked)
+        assert row.wav_sha256 in [hashlib.sha256(wav).hexdigest() for wav in (WAV, OTHER)]
+        assert content(row.mp3_key())
+        empty_cloud()
+
+
+def test_attempts_in_threads(client: EventClient, account: Account) -> None:
+    asked = ticket(client, account)
+    key = upload(asked, WAV)
+    errors: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            arrived(key)
+        except BaseException as error:
+            errors.append(error)
+
+    with Injector().active():
+        threads = [threading.Thread(target=attempt) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+    assert_holds(asked["id"])
+
+
+def test_row_removed_at_every_step(client: EventClient, account: Account) -> None:
+    for call in calls_of_one_attempt(client, account):
+        account = sign_up(client)
+        asked = ticket(client, account)
+        key = upload(asked, WAV)
+
+        def remove() -> None:
+            event = events.remove_rows(events.raw_rows())
+            assert function("remove_audio").lambda_handler(event, Context()) == {"batchItemFailures": []}
+
+        with Injector().active() as injector:
+            injector.upon(call, remove)
+            arrived(key)
+        assert look(client, asked).status == 404
+        assert_holds()
+
+
+# ---------------------------------------------------------------- one key over both roads
+
+
+def test_key_names_one_record_over_both_roads(client: EventClient, account: Account) -> None:
+    asked = ticket(client, account, "k")
+    arrived(upload(asked, WAV))
+    record = look(client, asked, "application/json").json
+    again = send(client, account, WAV, key="k")
+    assert (again.status, again.json) == (200, record)
+    asked_again = ask(client, account, "k")
+    assert (asked_again.status, asked_again.json) == (200, record)
+    other = send(client, account, OTHER, key="k")
+    assert (other.status, other.json["code"]) == (409, "idempotency_conflict")
+    assert_holds(asked["id"])
+
+
+def test_upload_of_what_was_sent_already(client: EventClient, account: Account) -> None:
+    asked = ticket(client, account, "k")
+    sent = send(client, account, WAV, key="k")
+    assert (sent.status, sent.json["id"]) == (201, asked["id"])
+    for wav in (WAV, OTHER, RUBBISH):
+        arrived(upload(asked, wav))
+        assert look(client, asked, "application/json").json == sent.json
+        assert_holds(asked["id"])
+
+
+@pytest.fixture
+def claimed(client: EventClient, account: Account) -> dict[str, Any]:
+    """A ticket whose key has brought WAV by the direct road, in a process that was killed."""
+    asked = ticket(client, account, "k")
+    with Injector(kill=("before", Call("s3", "PutObject", 1))).active(), pytest.raises(Killed):
+        send(client, account, WAV, key="k")
+    assert record_of(asked).wav_sha256 == hashlib.sha256(WAV).hexdigest()
+    return asked
+
+
+def test_upload_of_the_audio_that_a_killed_request_brought(client: EventClient, claimed: dict[str, Any]) -> None:
+    arrived(upload(claimed, WAV))
+    assert look(client, claimed).status == 200
+    assert_holds(claimed["id"])
+
+
+@pytest.mark.parametrize("wav", [OTHER, RUBBISH, WAV[:44]])
+def test_upload_of_other_audio_than_a_killed_request_brought(
+    client: EventClient, account: Account, claimed: dict[str, Any], wav: bytes
+) -> None:
+    """It is dropped, and is no fault of ours; the audio that the key brought first is still welcome."""
+    arrived(upload(claimed, wav))
+    assert objects() == []
+    assert look(client, claimed).status == 202
+    sent = send(client, account, WAV, key="k")
+    assert (sent.status, sent.json["id"]) == (201, claimed["id"])
+    assert_holds(claimed["id"])
+
+
+def test_ticket_again_while_a_request_may_be_at_work(
+    client: EventClient, account: Account, claimed: dict[str, Any]
+) -> None:
+    again = ask(client, account, "k")
+    assert (again.status, again.json["status"]) == (200, "pending")
+    assert again.json["upload"]["fields"]["key"] == claimed["upload"]["fields"]["key"]
+
+
+def test_ticket_again_for_what_failed(client: EventClient, account: Account) -> None:
+    asked = ticket(client, account, "k")
+    arrived(upload(asked, RUBBISH))
+    about = look(client, asked, "application/json").json
+    again = ask(client, account, "k")
+    assert (again.status, again.json) == (200, about)
+
+
+def direct(account: Account, wav: bytes) -> tuple[str, bool] | str:
+    """The direct road below its edge, which serves one request at a time: the MP3 and if it was made, or why not."""
+    user = User.authenticate(account.id, account.token)
+    try:
+        row, made = convert_sent(user, "a.wav", "k", wav, time.monotonic() + 60)
+    except RecordsError as error:
+        return error.code
+    return str(row.mp3_sha256), made
+
+
+@pytest.mark.parametrize("other", [WAV, OTHER])
+def test_two_requests_with_one_key(client: EventClient, other: bytes) -> None:
+    """The whole second request comes between two steps of the first: one record, made once."""
+    with Injector().active() as injector:
+        direct(sign_up(client), WAV)
+    for call in injector.calls[1:]:
+        empty_cloud()
+        account = sign_up(client)
+        second: list[tuple[str, bool] | str] = []
+        with Injector().active() as injector:
+            injector.upon(call, lambda second=second, account=account: second.append(direct(account, other)))  # type: ignore[misc]
+            first = direct(account, WAV)
+        [row] = rows()
+        assert_holds(row.id)
+        if other == WAV:
+            assert sorted([first, *second], key=str) == [(row.mp3_sha256, False), (row.mp3_sha256, True)]
+        else:
+            assert sorted([first, *second], key=str) == [(row.mp3_sha256, True), "idempotency_conflict"]
+
+
+def test_row_removed_at_every_step_of_a_request(client: EventClient) -> None:
+    """A retry with the same key finds its row past its time, and makes way for a new one."""
+    for call in (Call("s3", "PutObject", 1), Call("dynamodb", "UpdateItem", 1)):
+        account = sign_up(client)
+
+        def remove() -> None:
+            event = events.remove_rows(events.raw_rows())
+            assert function("remove_audio").lambda_handler(event, Context()) == {"batchItemFailures": []}
+
+        with Injector().active() as injector:
+            injector.upon(call, remove)
+            reply = send(client, account, WAV, key="k")
+        assert (reply.status, reply.json["code"]) == (503, "unavailable")
+        assert_holds()
+        assert send(client, account, WAV, key="k").status == 201
+        empty_cloud()
