@@ -141,8 +141,9 @@ class Cloud:
     def deploy(self, template: Path | None = None, stamp: str | None = None) -> None:
         """Build, and deploy with `sam deploy` unless the stack is there and is of these sources and parameters.
 
-        `template`: another processed template than the built one; `stamp` then says which it is."""
-        build(self.report)
+        `template`: another one than the built one, beside it; `stamp` then says which it is."""
+        if template is None:
+            build(self.report)
         ffmpeg = self.folder / "ffmpeg"  # a link of our own: the next build replaces the original while we run
         ffmpeg.unlink(missing_ok=True)
         os.link(BUILD / "sam/FfmpegLayer/bin/ffmpeg", ffmpeg)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
 from ministack.services import apigateway, dynamodb, lambda_svc
 
 invoke_lambda_proxy = apigateway._invoke_lambda_proxy
+execute_function = lambda_svc._execute_function
 load_persisted_state = lambda_svc.load_persisted_state
 remove_item_silently = dynamodb._remove_item
 
 
 def install() -> None:
     apigateway._invoke_lambda_proxy = answer_without_null
+    lambda_svc._execute_function = heed_failed_items
     lambda_svc.load_persisted_state = load_lambda_state
     dynamodb._remove_item = remove_item
 
@@ -22,6 +25,19 @@ async def answer_without_null(*args: Any, **kwargs: Any) -> tuple[int, dict[str,
     """A function may answer with `"body": null`, as for HEAD; MiniStack answers 500 to that."""
     status, headers, body = await invoke_lambda_proxy(*args, **kwargs)
     return status, headers, b"" if body is None else body
+
+
+def heed_failed_items(function: dict[str, Any], event: Any) -> dict[str, Any]:
+    """What a function could not do of a stream's batch is handed to it again. MiniStack does not look at its answer;
+    here the whole batch comes again, in AWS what begins with the first failed item."""
+    result: dict[str, Any] = execute_function(function, event)
+    records = event.get("Records") if isinstance(event, dict) else None
+    if records and records[0].get("eventSource") == "aws:dynamodb" and not result.get("error"):
+        body = result.get("body")
+        answer = json.loads(body) if isinstance(body, str | bytes) and body else body
+        if isinstance(answer, dict) and answer.get("batchItemFailures"):
+            return {**result, "error": True}
+    return result
 
 
 def load_lambda_state(state: dict[str, Any]) -> None:
