@@ -93,15 +93,13 @@ def facts_of(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module", params=["x86_64", "arm64"])
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
     architecture = request.param
+    emulator = f"qemu-{'aarch64' if architecture == 'arm64' else architecture}-static"
+    if architecture != HOST and not shutil.which(emulator):
+        pytest.skip(f"no {emulator} here to run a program for {architecture}")
     folder = tmp_path_factory.mktemp(architecture)
     done = build("layer", folder, LAYER_ARCHITECTURE=architecture)
     assert done.returncode == 0, done.stderr
-    command = [str(folder / "bin/ffmpeg")]
-    if architecture != HOST:
-        qemu = shutil.which(f"qemu-{ {'arm64': 'aarch64'}.get(architecture, architecture) }-static")
-        if qemu is None:
-            pytest.skip(f"no qemu-user-static here to run a program for {architecture}")
-        command.insert(0, qemu)
+    command = [*([] if architecture == HOST else [emulator]), str(folder / "bin/ffmpeg")]
     return Built(architecture, folder, facts_of(folder), command)
 
 
