@@ -31,7 +31,6 @@ from tests.wavs import _IMA_STEPS, IMA_ADPCM, Case, adpcm_fmt, cases, fmt, pcm, 
 ROOT = Path(__file__).parents[2]
 LAYER = ROOT / "layers/ffmpeg"
 HOST = {"aarch64": "arm64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine())
-OTHER = {"arm64": "x86_64", "x86_64": "arm64"}[HOST]
 
 DEMUXERS = {"w64", "wav"}
 DECODERS = {
