@@ -38,6 +38,10 @@ KINDS = ("connect", "timeout", "http_500", "http_503", "throttled", "denied", "g
 APPLIED = ("garbled", "lost")
 # What may become of a body on its way: half of it comes; nothing of it comes, and the connection stays open.
 CUTS = ("cut", "stalled")
+# Answers that hold something else: fewer bytes than were asked for, others, or the right ones and a fault behind them.
+WRONG = ("short", "shifted", "late")
+# Nothing that AWS does: a mistake of ours, or of a library.
+UNFORESEEN = "unforeseen"
 # Where: the first try of one call; one call and every later one of its operation; it and every later call of any kind.
 SCOPES = ("once", "always", "outage")
 
@@ -168,7 +172,9 @@ class Injector:
             raise ReadTimeoutError(endpoint_url=SECRET)
         if kind == "garbled":
             return garbled(request, carry_out(event_name, request))
-        if kind in CUTS:
+        if kind == UNFORESEEN:
+            raise RuntimeError(SECRET)
+        if kind in CUTS + WRONG:
             return self._cut(kind, config.read_timeout, request, carry_out(event_name, request))
         return refusal(request, client.meta.service_model.service_name, kind)
 
@@ -177,9 +183,20 @@ class Injector:
             self.waited += seconds
             raise Urllib3ReadTimeoutError(None, SECRET, SECRET)  # type: ignore[arg-type]
 
-        body = answer.content
-        raw: Any = _Raw(body[: len(body) // 2]) if kind == "cut" else _Raw(b"", stall)
-        return AWSResponse(request.url, answer.status_code, answer.headers, raw)
+        body, headers = answer.content, dict(answer.headers.items())
+        half = body[: len(body) // 2]
+        if kind == "short":
+            headers["content-length"] = str(len(half))
+        if kind == "shifted":
+            headers["content-range"] = re.sub(r"\d+-", "1-", headers["content-range"], count=1)
+        raw: Any = {
+            "cut": lambda: _Raw(half),
+            "stalled": lambda: _Raw(b"", stall),
+            "short": lambda: _Raw(half),
+            "shifted": lambda: _Raw(body),
+            "late": lambda: _Raw(body, stall),
+        }[kind]()
+        return AWSResponse(request.url, answer.status_code, headers, raw)
 
 
 def _text(value: str | bytes) -> str:

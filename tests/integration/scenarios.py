@@ -208,6 +208,7 @@ class Send(Scenario):
         ready = [row for row in rows() if row.status == "ready"]
         if self.succeeded:
             body = self.said.json
+            assert self.said.status == 201 or self.key is not None
             assert [row.id for row in ready] == [body["id"]]
             address = urlsplit(body["url"])
             mp3 = self.client.request("GET", f"{address.path}?{address.query}")

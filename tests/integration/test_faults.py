@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Iterator
@@ -13,7 +14,19 @@ from records import storage
 from tests.integration import scenarios
 from tests.integration.conftest import moto_cloud
 from tests.integration.events import empty_cloud, orphans, unfounded
-from tests.integration.faults import CUTS, KINDS, SECRET, Call, Fault, Injector, replaying, tally, watched_clients
+from tests.integration.faults import (
+    CUTS,
+    KINDS,
+    SECRET,
+    UNFORESEEN,
+    WRONG,
+    Call,
+    Fault,
+    Injector,
+    replaying,
+    tally,
+    watched_clients,
+)
 from tests.integration.scenarios import Scenario
 
 SCENARIOS: list[type[Scenario]] = [
@@ -169,6 +182,41 @@ def test_body_stops_midway(scenario: type[Scenario], kind: str, scope: str) -> N
                 first, second = asked_ranges(injector)[call.nth - 1 : call.nth + 1]
                 got = (first[1] - first[0] + 1) // 2 if kind == "cut" else 0
                 assert second == (first[0] + got, first[1])
+
+
+@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize("scenario", [scenarios.Get, scenarios.GetPart, scenarios.Upload])
+def test_body_is_another(scenario: type[Scenario], kind: str) -> None:
+    """It is never taken for what was asked for: the next attempt of whoever asked gets that."""
+    for call in calls_of(scenario):
+        if call.operation == "GetObject":
+            run = prepared(scenario)
+            run_with(run, Fault(kind, call))
+            assert not run.saved
+
+
+@pytest.mark.parametrize("scenario", [s for s in SCENARIOS if s.answers])
+def test_fault_that_nobody_foresaw(scenario: type[Scenario], caplog: pytest.LogCaptureFixture) -> None:
+    """A mistake in the code is told as any fault of ours is, and logged by where it was, not by what it says."""
+    for call in calls_of(scenario):
+        run = prepared(scenario)
+        caplog.clear()
+        run_with(run, Fault(UNFORESEEN, call))
+        assert not run.saved
+        [logged] = [record for record in caplog.records if record.message == "unexpected fault"]
+        assert vars(logged)["error"] == "RuntimeError"
+        assert all(re.fullmatch(r".+:\d+ [\w<>]+", line) for line in vars(logged)["where"])
+        assert SECRET not in str(vars(logged)["where"])
+
+
+def test_s3_is_told_the_sha256() -> None:
+    """So that S3 itself refuses an MP3 that was damaged on its way there."""
+    run = prepared(scenarios.Send)
+    with Injector().active() as injector:
+        run.act()
+    [headers] = [headers for call, headers in injector.requests if call.operation == "PutObject"]
+    digest = bytes.fromhex(run.said.json["mp3"]["sha256"])
+    assert headers["x-amz-checksum-sha256"] in (base64.b64encode(digest), base64.b64encode(digest).decode())
 
 
 def asked_ranges(injector: Injector) -> list[tuple[int, int]]:

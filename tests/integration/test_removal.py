@@ -15,7 +15,7 @@ from tests.contract import target
 from tests.integration import events
 from tests.integration.conftest import moto_cloud
 from tests.integration.events import arrived, clean_up, content, empty_cloud, objects, raw_rows, rows
-from tests.integration.faults import Call, Injector, Killed, replaying, watched_clients
+from tests.integration.faults import Call, Fault, Injector, Killed, replaying, watched_clients
 from tests.integration.scenarios import assert_holds, tiny_wav
 
 WAV = tiny_wav()
@@ -221,6 +221,17 @@ def test_row_that_turns_ready_as_its_time_ends(client: EventClient, account: Acc
     assert rows()[0].generation == row.generation
 
 
+def test_row_that_goes_as_a_second_request_finds_it(account: Account) -> None:
+    """It was there when it was looked at, and is gone when it is to be kept alive: a new one is made."""
+    old = reserve(account, "k")
+    old.update(actions=[Recording.expires_at.set(int(time.time()) + 5)])
+    with Injector().active() as injector:
+        injector.upon(Call("dynamodb", "UpdateItem", 1), lambda: events.remove_rows(raw_rows()) and None)
+        new = reserve(account, "k")
+    assert (new.id, new.fresh, new.generation != old.generation) == (old.id, True, True)
+    assert [row.generation for row in rows()] == [new.generation]
+
+
 # ---------------------------------------------------------------- a batch of which a part fails
 
 
@@ -231,8 +242,6 @@ def test_one_bad_item_holds_nothing_up(account: Account, ready: Recording) -> No
         events.upload(row.upload_key, WAV)
     event = events.remove_rows([image_of(row) for row in gone])
     numbers = [item["dynamodb"]["SequenceNumber"] for item in event["Records"]]
-    from tests.integration.faults import Fault
-
     with Injector(Fault("denied", Call("s3", "ListObjectsV2", 2))).active():
         assert remove_with(event) == [numbers[1]]
     assert objects() == sorted([gone[1].upload_key, ready.mp3_key()])
