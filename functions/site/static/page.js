@@ -39,18 +39,11 @@ function ask(question, yes) {
 
 // ---- the list
 
-/** A Version 4 UUID; crypto.randomUUID is there at https:// addresses only. */
-function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  return [...bytes].map((byte, i) => ([4, 6, 8, 10].includes(i) ? '-' : '') + byte.toString(16).padStart(2, '0')).join('');
-}
-
 function newItem(source, more = {}) {
   const created = Date.now();
   const name = words('booth.name', { when: when(created) });
-  return { id: newId(), source, name, created, state: source === 'file' ? 'waiting' : 'recording', ...more };
+  const id = store.newId();
+  return { id, key: id, source, name, created, state: source === 'file' ? 'waiting' : 'recording', ...more };
 }
 
 /** Shows an item, kept or not. */
@@ -113,8 +106,8 @@ const actions = {
   async remove(item) {
     const question = words(item.record ? 'sure.remove.sent' : 'sure.remove');
     if (!(await ask(question, words('item.remove')))) return;
-    sender.cancel(item);
     unlist(item);
+    sender.cancel(item);
     await store.remove(item.id);
     tabs?.postMessage(item.id);
     say(words('say.removed', { name: item.name }));
@@ -161,6 +154,7 @@ async function bring(files) {
     else if (!(await looksLikeWav(file).catch(() => false))) refused.push(words('problem.not_wav', { name: file.name }));
     else {
       const item = newItem('file', { name: file.name.replace(/\.(wav|wave)$/i, '') || file.name, bytes: file.size });
+      await changed(item);
       item.unkept = !(await store.addPart(item.id, 0, file));
       await changed(item);
       sender.resume(item);
@@ -268,6 +262,15 @@ byId('sign-up').addEventListener('submit', async (event) => {
   } finally {
     button.disabled = false;
   }
+});
+
+addEventListener('keydown', ({ key }) => {
+  if (key !== 'Escape' || !byId('me').open) return;
+  byId('me').open = false;
+  byId('me').querySelector('summary').focus();
+});
+addEventListener('click', ({ target }) => {
+  if (!byId('me').contains(target)) byId('me').open = false;
 });
 
 byId('forget').addEventListener('click', async () => {

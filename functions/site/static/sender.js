@@ -10,7 +10,8 @@
 //   refused     failed for good, unless a person tries again
 //   ready       its link plays; this browser no longer holds the sound
 //
-// An item's id is its Idempotency-Key: however often it is sent, it becomes one record.
+// An item's key is its Idempotency-Key: however often it is sent, it becomes one record. What the service has refused
+// for good stays refused under its key, so that a person's "try again" is under a new one.
 
 import { DIRECT_LIMIT, Problem, announce, look, sendDirect, upload } from './api.js';
 import * as store from './store.js';
@@ -23,6 +24,12 @@ const PASSING = new Set(['network', 'unavailable', 'upload_expired', 'invalid_cr
 const WORTH_A_TRY = new Set(['conversion_error', 'conversion_timeout', 'record_not_found', 'validation_failed', 'unknown']);
 
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+/** A name as the service takes it: no folder, no control character, at most 255 characters with its ending. */
+function fileName(name) {
+  const plain = name.replace(/[/\\\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/gu, '-').trim();
+  return `${[...plain].slice(0, 250).join('')}.wav`;
+}
 
 /** Runs `work` while no other tab of this browser does anything with that item. */
 export function alone(id, work) {
@@ -84,15 +91,15 @@ export function createSender({ changed, signedOut }) {
 
   /** Short recordings go in one request, long ones to the storage. Gives the record. */
   async function deliver(item, user, wav, options) {
-    const title = `${item.name.replace(/[/\\\p{Cc}]/gu, '-')}.wav`; // before a slash would stand a folder's name
+    const title = fileName(item.name);
     if (wav.size <= DIRECT_LIMIT) {
       try {
-        return await sendDirect(user, item.id, title, wav, options);
+        return await sendDirect(user, item.key, title, wav, options);
       } catch (problem) {
         if (problem.code !== 'audio_too_large') throw problem; // else the limit is lower there: the other road, then
       }
     }
-    const record = await announce(user, item.id, title, options);
+    const record = await announce(user, item.key, title, options);
     if (record.status === 'pending' && record.upload && !item.uploaded) {
       await upload(record.upload, wav, options);
       item.uploaded = true;
@@ -137,7 +144,6 @@ export function createSender({ changed, signedOut }) {
   async function failed(item, { code, message, details, retryAfter }) {
     const problem = { code, message, details };
     if (code === 'cancelled') return become(item, 'kept', { note: 'cancelled' });
-    if (code === 'record_not_found') item.uploaded = false;
     if (!PASSING.has(code)) return become(item, 'refused', { problem, again: WORTH_A_TRY.has(code) });
     if (code === 'invalid_credentials') signedOut();
     else {
@@ -155,7 +161,8 @@ export function createSender({ changed, signedOut }) {
       clearTimeout(timers.get(item.id));
       timers.delete(item.id);
       if (item.state === 'waiting' || item.state === 'sending') return;
-      await become(item, 'waiting');
+      const more = item.state === 'refused' ? { key: store.newId(), uploaded: false, record: undefined } : {};
+      await become(item, 'waiting', more);
       await take(item);
     },
 

@@ -76,6 +76,14 @@ export async function items() {
   }
 }
 
+/** A Version 4 UUID; crypto.randomUUID is there at https:// addresses only. */
+export function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  return [...bytes].map((byte, i) => ([4, 6, 8, 10].includes(i) ? '-' : '') + byte.toString(16).padStart(2, '0')).join('');
+}
+
 /** One kept item, or undefined. */
 export async function item(id) {
   try {
