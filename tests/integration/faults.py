@@ -276,8 +276,9 @@ def response(request: Any, status: int, headers: dict[str, str], body: bytes) ->
 
 def garbled(request: Any, answer: Any) -> AWSResponse:
     """An answer that was damaged on its way: half of its body is there, of a HEAD's headers nothing."""
-    body = answer.content
-    headers = {} if request.method == "HEAD" else dict(answer.headers.items())
+    if request.method == "HEAD":
+        return response(request, answer.status_code, {}, b"")
+    body, headers = answer.content, dict(answer.headers.items())
     return response(request, answer.status_code, headers, body[: len(body) // 2] if body else b"\xff<{")
 
 

@@ -495,14 +495,23 @@ def direct(account: Account, wav: bytes) -> tuple[str, bool] | str:
     return str(row.mp3_sha256), made
 
 
+@pytest.mark.parametrize("ticketed", [False, True])
 @pytest.mark.parametrize("other", [WAV, OTHER])
-def test_two_requests_with_one_key(client: EventClient, other: bytes) -> None:
+def test_two_requests_with_one_key(client: EventClient, other: bytes, ticketed: bool) -> None:
     """The whole second request comes between two steps of the first: one record, made once."""
-    with Injector().active() as injector:
-        direct(sign_up(client), WAV)
-    for call in injector.calls[1:]:
+
+    def begun() -> Account:
         empty_cloud()
         account = sign_up(client)
+        if ticketed:
+            ticket(client, account, "k")
+        return account
+
+    account = begun()
+    with Injector().active() as injector:
+        direct(account, WAV)
+    for call in injector.calls[1:]:
+        account = begun()
         second: list[tuple[str, bool] | str] = []
         with Injector().active() as injector:
             injector.upon(call, lambda second=second, account=account: second.append(direct(account, other)))  # type: ignore[misc]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -40,7 +39,9 @@ def session() -> botocore.session.Session:
     """The one botocore session of the process: a second one costs 0.16 s of a cold start."""
     made = botocore.session.get_session()
     register: Any = made.register  # whose stubs know of no handler that gives an answer
-    register("needs-retry", _Patience().judge)
+    patience = _Patience()
+    register("request-created", patience.begin)
+    register("needs-retry", patience.judge)
     register("needs-retry.dynamodb", _check_whole)
     return made
 
@@ -48,20 +49,26 @@ def session() -> botocore.session.Session:
 class _Patience:
     """What one request waits for in all: silence that goes on from call to call is not waited out at each of them.
 
-    A process serves one request at a time, so ATTEMPTS calls without an answer within the time of a request are as
-    many as one hanging call may cost: the next is not repeated.
+    A process serves one request at a time. Once the calls of its 29 s have waited for answers that did not come as
+    long as one hanging call may, no further call is repeated. What fails at once, as a connection that was closed
+    meanwhile, takes nothing from that.
     """
 
     def __init__(self) -> None:
-        self._silences: deque[float] = deque(maxlen=ATTEMPTS)
+        self._silences: list[tuple[float, float]] = []  # from, to: s of time.monotonic()
+
+    def begin(self, **attempt: Any) -> None:
+        attempt["request"].context["begun"] = time.monotonic()
 
     def judge(self, **attempt: Any) -> None:
         """Asked by botocore before it repeats a call; raising ends the call."""
         error = attempt["caught_exception"]
         if isinstance(error, NoConnection | HTTPClientError):
             now = time.monotonic()
-            self._silences.append(now)
-            if len(self._silences) == ATTEMPTS and self._silences[0] > now - REQUEST_SECONDS:
+            begun = attempt["request_dict"]["context"].get("begun", now)
+            recent = [silence for silence in self._silences if silence[1] > now - REQUEST_SECONDS]
+            self._silences = [*recent, (begun, now)]
+            if sum(end - start for start, end in self._silences) >= ATTEMPTS * READ_TIMEOUT:
                 raise error
 
 
