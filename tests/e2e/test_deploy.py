@@ -1,0 +1,156 @@
+"""The life of a stack, on a cloud of its own: changed in place with the data kept, rolled back, deleted.
+
+And `make deploy`, `make destroy` themselves, as far as an emulator can carry them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local.cloud import BUCKET, STACK, Cloud
+from local.deploy import Stage, try_out
+from local.sam import BUILD, ROOT, CloudError
+from tests.client import Account, HttpClient, send, sign_up
+from tests.wavs import sample
+
+
+@pytest.fixture(scope="module")
+def production(own_cloud: Cloud | None) -> Iterator[Cloud]:
+    """A stack of its own, with the stage prod."""
+    if own_cloud is None:
+        pytest.skip("changes and deletes the stack, which it may in a cloud of its own only")
+    with (
+        tempfile.TemporaryDirectory(prefix="records-e2e-") as folder,
+        Cloud(0, Path(folder), parameters={"Stage": "prod"}) as cloud,
+    ):
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def account(production: Cloud) -> Account:
+    return sign_up(HttpClient(production.url))
+
+
+@pytest.fixture(scope="module")
+def record(production: Cloud, account: Account) -> dict[str, Any]:
+    """A record that is to outlive everything that follows."""
+    reply = send(HttpClient(production.url), account, sample(2))
+    assert reply.status == 201, reply
+    body: dict[str, Any] = reply.json
+    return body
+
+
+def assert_downloads(cloud: Cloud, record: dict[str, Any]) -> None:
+    reply = HttpClient(cloud.url).request("GET", record["url"])
+    assert (reply.status, len(reply.body)) == (200, record["mp3"]["bytes"])
+
+
+def changed(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """A copy of what was built, to change: its template's path, and the template."""
+    shutil.copytree(BUILD / "sam", folder)
+    path = folder / "template.yaml"
+    return path, yaml.safe_load(path.read_text())
+
+
+def test_a_limit_is_changed_in_place(production: Cloud, account: Account, record: dict[str, Any]) -> None:
+    production.parameters = {"Stage": "prod", "BitRate": "128"}
+    production.deploy()
+    reply = send(HttpClient(production.url), account, sample(2))
+    assert reply.status == 201
+    assert reply.json["mp3"]["bytes"] == pytest.approx(2 * record["mp3"]["bytes"], rel=0.05)
+    assert_downloads(production, record)
+
+
+def test_a_function_is_changed_in_place(production: Cloud, record: dict[str, Any], tmp_path: Path) -> None:
+    template, _ = changed(tmp_path / "sam")
+    (tmp_path / "sam/SiteFunction/app.py").write_text(
+        "def lambda_handler(event, context):\n    return {'statusCode': 200, 'body': 'changed'}\n"
+    )
+    production.deploy(template, stamp="another site")
+    assert HttpClient(production.url).request("GET", "/").body == b"changed"
+    assert_downloads(production, record)
+
+
+def test_a_failed_change_is_rolled_back(production: Cloud, record: dict[str, Any], tmp_path: Path) -> None:
+    template, content = changed(tmp_path / "sam")
+    content["Resources"]["GetRecordFunction"]["Properties"]["MemorySize"] = 640  # done first, and then to be undone
+    content["Resources"]["Impossible"] = {
+        "Type": "AWS::CloudWatch::Alarm",
+        "DependsOn": "GetRecordFunction",
+        "Properties": {"Metrics": "none", "ComparisonOperator": "GreaterThanThreshold", "EvaluationPeriods": 1},
+    }
+    template.write_text(yaml.safe_dump(content))
+    with pytest.raises(CloudError, match="sam deploy"):
+        production.deploy(template, stamp="an impossible one")
+    formation = production.client("cloudformation")
+    [stack] = formation.describe_stacks(StackName=STACK)["Stacks"]
+    assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    function = formation.describe_stack_resource(StackName=STACK, LogicalResourceId="GetRecordFunction")
+    name = function["StackResourceDetail"]["PhysicalResourceId"]
+    assert production.client("lambda").get_function_configuration(FunctionName=name)["MemorySize"] == 512
+    assert_downloads(production, record)
+    sign_up(HttpClient(production.url))
+
+
+def test_production_data_outlive_the_stack(production: Cloud, record: dict[str, Any]) -> None:
+    production.deploy()
+    users, records = production.outputs["UsersTableName"], production.outputs["RecordsTableName"]
+    formation, tables = production.client("cloudformation"), production.client("dynamodb")
+    formation.delete_stack(StackName=STACK)
+    formation.get_waiter("stack_delete_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
+    key = {"user": {"N": str(record["user"])}, "id": {"S": record["id"]}}
+    assert tables.get_item(TableName=records, Key=key)["Item"]["status"] == {"S": "ready"}
+    assert tables.describe_table(TableName=users)["Table"]["ItemCount"] > 0
+    listing = production.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"records/{record['user']}/{record['id']}/")
+    assert [item["Size"] for item in listing["Contents"]] == [record["mp3"]["bytes"]]
+
+
+def test_deploy_and_destroy(cloud: Cloud) -> None:
+    """`make deploy STAGE=dev` up to the address, which only AWS could answer at, and `make destroy STAGE=dev`."""
+    environment = {
+        **os.environ,
+        "AWS_ENDPOINT_URL": cloud.client("s3").meta.endpoint_url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "SAM_CLI_POLL_DELAY": "0.5",
+    }
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "local.deploy", "dev", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    deployed = run()
+    assert "Successfully created/updated stack - records-dev in eu-west-1" in deployed.stdout, deployed
+    assert "POST https://" in deployed.stderr, "it tries the address out, which an emulator does not have"
+    destroyed = run("--destroy")
+    assert destroyed.stdout.endswith("records-dev is gone.\n"), destroyed
+    again = run("--destroy")
+    assert again.returncode == 1
+    assert "records-dev does not exist" in again.stderr
+
+
+def test_trying_out(base_url: str) -> None:
+    try_out(base_url)
+
+
+def test_stages() -> None:
+    assert Stage("dev").parameters == {"Architecture": "arm64", "Runtime": "python3.13", "Stage": "dev"}
+    assert Stage("prod").parameters["Stage"] == "prod"
+    with pytest.raises(CloudError, match="no stage nowhere, but dev and prod"):
+        Stage("nowhere")
+
+
+def test_production_is_not_destroyed() -> None:
+    command = [sys.executable, "-m", "local.deploy", "prod", "--destroy"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, "prod keeps its data" in done.stderr) == (1, True)
