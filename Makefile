@@ -1,6 +1,6 @@
 # The project's commands. What they need is installed into .venv and .sam by whichever comes first.
 .DEFAULT_GOAL := help
-.PHONY: help run test check e2e build deploy destroy sam-local test-sam-local load mutants openapi format clean
+.PHONY: help run test check e2e build deploy destroy sam-local test-sam-local load soak mutants openapi format clean
 
 PORT = 8000
 STAGE = dev
@@ -59,6 +59,11 @@ sam-local: $(INSTALLED) ## Run the functions in containers, with `sam local star
 
 test-sam-local: $(INSTALLED) ## Run the contract's tests over `sam local` (needs Docker)
 	@$(PYTEST) tests/e2e/sam_local.py
+
+soak: $(INSTALLED) ## Try bad inputs by the thousand: a million fuzzed WAV files, 5,000 generated ones, 500 requests an operation
+	@$(PY) -m local.run --build
+	@$(PY) -m tests.fuzz.fuzz_wav -runs=1000000
+	@FUZZ_EXAMPLES=5000 SCHEMA_EXAMPLES=500 $(PYTEST) -s tests/fuzz/test_wav_structure.py tests/integration/test_schema.py
 
 load: $(INSTALLED) ## 5000 requests from 32 clients against a local cloud, every answer checked
 	@$(PY) -m tests.load
