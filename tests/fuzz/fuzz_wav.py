@@ -9,6 +9,7 @@ Atheris has wheels for Linux on x86-64 alone.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import struct
 import subprocess
@@ -74,6 +75,9 @@ def fuzz(arguments: list[str]) -> None:
 
 def main(arguments: list[str]) -> int:
     """Fuzz in a process of its own, from the seeds. Returns its exit status: 0 if nothing was found."""
+    if importlib.util.find_spec("atheris") is None:
+        print("There is no atheris here: it is made for Linux on x86-64 only.", file=sys.stderr)
+        return 1
     FAILURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for number, seed in enumerate(seeds(_corpus())):
