@@ -7,6 +7,7 @@ STAGE = dev
 ARCH = arm64
 PYTHON_VERSION = 3.13
 
+LOCAL = .venv/.local
 INSTALLED = .venv/.installed
 PY = .venv/bin/python
 # SAM CLI looks for uv on PATH, and counts its calls for AWS unless it is told not to.
@@ -15,17 +16,20 @@ SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_DEFAULT_REGION=$
 PYTEST = FFMPEG=$(CURDIR)/.local/build/sam/FfmpegLayer/bin/ffmpeg $(PY) -m pytest
 
 help: ## Show this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'
 
-$(INSTALLED): requirements-dev.txt requirements-sam.txt layers/records/requirements.txt local/environment.sh
-	@sh local/environment.sh
+$(LOCAL): requirements-local.txt requirements-sam.txt local/environment.sh
+	@sh local/environment.sh requirements-local.txt $@
+
+$(INSTALLED): requirements-dev.txt layers/records/requirements.txt | $(LOCAL)
+	@sh local/environment.sh requirements-dev.txt $@
 
 .lint/.installed: requirements-lint.txt | $(INSTALLED)
 	@.venv/bin/uv venv --quiet --allow-existing --python $(PY) .lint
 	@.venv/bin/uv pip install --quiet --python .lint/bin/python -r requirements-lint.txt
 	@touch $@
 
-run: $(INSTALLED) ## Run the whole stack on this machine; another port: make run PORT=8123
+run: $(LOCAL) ## Run the whole stack on this machine; another port: make run PORT=8123
 	@$(PY) -m local.run --port $(PORT)
 
 test: check ## Run every check and every test
@@ -44,17 +48,17 @@ e2e: $(INSTALLED) ## Run the end-to-end tests against a deployed stack: make e2e
 	@$(if $(URL),,echo "Which stack? make e2e URL=https://..." >&2; exit 1;) $(PY) -m local.run --build
 	@E2E_URL="$(URL)" $(PYTEST) tests/e2e
 
-build: $(INSTALLED) ## Build for AWS, into .aws-sam; another processor: make build ARCH=x86_64
+build: $(LOCAL) ## Build for AWS, into .aws-sam; another processor: make build ARCH=x86_64
 	@LAYER_ARCHITECTURE=$(ARCH) LAYER_PYTHON=$(PYTHON_VERSION) \
 		$(SAM) build --parameter-overrides Architecture=$(ARCH) Runtime=python$(PYTHON_VERSION)
 
-deploy: $(INSTALLED) ## Build, deploy to AWS and try it out: make deploy STAGE=prod
+deploy: $(LOCAL) ## Build, deploy to AWS and try it out: make deploy STAGE=prod
 	@$(PY) -m local.deploy $(STAGE)
 
-destroy: $(INSTALLED) ## Delete a deployed stack: make destroy STAGE=dev
+destroy: $(LOCAL) ## Delete a deployed stack: make destroy STAGE=dev
 	@$(PY) -m local.deploy $(STAGE) --destroy
 
-sam-local: $(INSTALLED) ## Run the functions in containers, with `sam local start-api`
+sam-local: $(LOCAL) ## Run the functions in containers, with `sam local start-api`
 	@$(PY) -m local.sam_local --port $(PORT)
 
 test-sam-local: $(INSTALLED) ## Run the contract's tests over `sam local` (needs Docker)
@@ -69,7 +73,7 @@ load: $(INSTALLED) ## 5000 requests from 32 clients against a local cloud, every
 	@$(PY) -m tests.load
 
 mutants: $(INSTALLED) ## Take out each guard, one by one, and see a test go red
-	@$(PY) -m local.cloud --build
+	@$(PY) -m local.run --build
 	@$(PY) -m tests.mutants
 
 openapi: $(INSTALLED) ## Write the OpenAPI document anew

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the two environments that everything else runs in: .venv (the project's libraries and tools) and .sam (SAM CLI, which
-# wants another botocore). Needs any Python from 3.11 on, found on PATH or among pyenv's; says plainly what is missing.
+# Makes the two environments that everything else runs in: .venv, with the requirements that $1 names, and .sam (SAM CLI,
+# which wants another botocore); then the stamp $2. Needs any Python from 3.11 on, found on PATH or among pyenv's.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -43,11 +43,11 @@ if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     exit 1
 fi
 
-echo "Installing with $("$python" --version) into .venv and .sam ..."
+echo "Installing $1 with $("$python" --version) into .venv ..."
 # What is there is kept and brought up to date, unless its Python is gone.
 suits .venv/bin/python || quietly "$python" -m venv --clear .venv
-[ -x .venv/bin/uv ] || quietly .venv/bin/python -m pip install --disable-pip-version-check "$(grep '^uv==' requirements-dev.txt)"
-quietly .venv/bin/uv pip install --python .venv/bin/python -r requirements-dev.txt
+[ -x .venv/bin/uv ] || quietly .venv/bin/python -m pip install --disable-pip-version-check "$(grep '^uv==' requirements-local.txt)"
+quietly .venv/bin/uv pip install --python .venv/bin/python -r "$1"
 suits .sam/bin/python || quietly .venv/bin/uv venv --clear --python .venv/bin/python .sam
 quietly .venv/bin/uv pip install --python .sam/bin/python -r requirements-sam.txt
-touch .venv/.installed
+touch "$2"
