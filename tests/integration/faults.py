@@ -8,6 +8,7 @@ does not pass: what a real call would have waited for is counted in `waited`, an
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import threading
 import types
@@ -40,6 +41,8 @@ APPLIED = ("garbled", "lost")
 CUTS = ("cut", "stalled")
 # Answers that hold something else: fewer bytes than were asked for, others, or the right ones and a fault behind them.
 WRONG = ("short", "shifted", "late")
+# Two transactions meet at one row: DynamoDB refuses the one that comes later.
+CONFLICT = "conflict"
 # Nothing that AWS does: a mistake of ours, or of a library.
 UNFORESEEN = "unforeseen"
 # Where: the first try of one call; one call and every later one of its operation; it and every later call of any kind.
@@ -80,12 +83,14 @@ class Fault:
 class Injector:
     """Counts the calls to AWS and makes some of them fail.
 
-    calls: what was called, in order; waited: simulated seconds; injected: how many tries were made to fail.
+    calls: what was called, in order; requests: the headers of every try; asked: what DynamoDB was asked; waited:
+    simulated seconds; injected: how many tries were made to fail.
     """
 
     def __init__(self, *faults: Fault, kill: tuple[str, Call] | None = None):
         self.calls: list[Call] = []
-        self.requests: list[tuple[Call, Any]] = []
+        self.requests: list[tuple[Call, dict[str, Any]]] = []
+        self.asked: list[tuple[Call, dict[str, Any]]] = []
         self.waited = 0.0
         self.injected = 0
         self._faults = faults
@@ -123,7 +128,9 @@ class Injector:
         _, service, operation = event_name.split(".")
         with self._lock:
             call, attempt = self._identify(service, operation, request)
-            self.requests.append((call, dict(request.headers.items())))
+            self.requests.append((call, {**request.headers}))
+            if service == "dynamodb":
+                self.asked.append((call, json.loads(request.body)))
         self._upon.pop(call, lambda: None)()
         if self._kill == ("before", call):
             raise Killed
@@ -176,6 +183,10 @@ class Injector:
             raise RuntimeError(SECRET)
         if kind in CUTS + WRONG:
             return self._cut(kind, config.read_timeout, request, carry_out(event_name, request))
+        if kind == CONFLICT:
+            reasons = '[{"Code": "None"}, {"Code": "TransactionConflict"}]'
+            text = f'{{"__type": "x#TransactionCanceledException", "CancellationReasons": {reasons}}}'
+            return response(request, 400, {}, text.encode())
         return refusal(request, client.meta.service_model.service_name, kind)
 
     def _cut(self, kind: str, seconds: float, request: Any, answer: Any) -> AWSResponse:

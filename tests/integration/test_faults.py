@@ -11,10 +11,12 @@ from functools import cache
 import pytest
 
 from records import storage
+from records.users import User
 from tests.integration import scenarios
 from tests.integration.conftest import moto_cloud
 from tests.integration.events import empty_cloud, orphans, unfounded
 from tests.integration.faults import (
+    CONFLICT,
     CUTS,
     KINDS,
     SECRET,
@@ -220,6 +222,35 @@ def test_fault_that_nobody_foresaw(scenario: type[Scenario], caplog: pytest.LogC
         assert vars(logged)["error"] == "RuntimeError"
         assert all(re.fullmatch(r".+:\d+ [\w<>]+", line) for line in vars(logged)["where"])
         assert SECRET not in str(vars(logged)["where"])
+
+
+@pytest.mark.parametrize("scope", ["once", "always"])
+def test_another_sign_up_is_being_written(scope: str) -> None:
+    """DynamoDB refuses a transaction that meets another at the same row, before it is known how that one ends."""
+    run = prepared(scenarios.SignUpWithEmail)
+    run_with(run, Fault(CONFLICT, Call("dynamodb", "TransactWriteItems", 1), scope))
+    assert run.saved == (scope == "once")
+
+
+def test_another_sign_up_was_being_written() -> None:
+    """... and that one has won."""
+    run = prepared(scenarios.SignUpWithEmail)
+    with Injector(Fault(CONFLICT, Call("dynamodb", "TransactWriteItems", 1))).active() as injector:
+        injector.upon(Call("dynamodb", "GetItem", 1), lambda: User.register("other", "ann@mail.ru") and None)
+        run.act()
+    assert (run.said.status, run.said.json["code"]) == (409, "email_taken")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_read_is_consistent(scenario: type[Scenario]) -> None:
+    """moto knows no other; DynamoDB's default may give what was there a second ago."""
+    call = next((call for call in calls_of(scenario) if call.operation in WRITES), None)
+    run = prepared(scenario)
+    with Injector(*([Fault("lost", call, "always")] if call else [])).active() as injector:
+        run.act()
+    reads = [asked for call, asked in injector.asked if call.operation == "GetItem"]
+    assert all(asked["ConsistentRead"] is True for asked in reads)
+    assert reads or scenario in (scenarios.Removal, scenarios.Multipart)
 
 
 def test_s3_is_told_the_sha256() -> None:

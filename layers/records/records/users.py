@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import time
 import uuid
 from datetime import UTC, datetime
 
@@ -13,10 +14,11 @@ from pynamodb.exceptions import TransactWriteError
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
-from records.aws import FromSettings, TableMeta, faults, log_fault
+from records.aws import ATTEMPTS, FromSettings, TableMeta, faults, log_fault
 from records.errors import EmailTaken, InvalidCredentials, Unavailable
 
 MAX_USER_ID = 2**53 - 1  # the largest integer that JSON carries exactly everywhere
+CONFLICT_SECONDS = 0.1
 
 
 class User(Model):
@@ -57,17 +59,23 @@ class User(Model):
             created_at=created_at,
         )
         place = cls(_email_key(email), id=user_id, created_at=created_at) if email else None
-        try:
-            cls._write(user, place)
-        except TransactWriteError as error:
-            # A timeout is not a failure, and a retry inside the SDK can meet its own first attempt.
-            stored = cls._find(user.pk)
-            if stored is None or stored.token_sha256 != user.token_sha256:
+        for attempt in range(ATTEMPTS):
+            try:
+                cls._write(user, place)
+                break
+            except TransactWriteError as error:
+                # A timeout is not a failure, and a retry inside the SDK can meet its own first attempt.
+                stored = cls._find(user.pk)
+                if stored is not None and stored.token_sha256 == user.token_sha256:
+                    break
                 holder = cls._find(place.pk) if place else None
                 if holder and holder.id != user_id:
                     raise EmailTaken from None
-                log_fault(error)
-                raise Unavailable from error
+                # Another sign-up with this e-mail is being written: soon it holds the place, or has failed itself.
+                if not _in_conflict(error) or attempt == ATTEMPTS - 1:
+                    log_fault(error)
+                    raise Unavailable from error
+                time.sleep(CONFLICT_SECONDS)
         return user_id, token
 
     @classmethod
@@ -106,6 +114,11 @@ class User(Model):
             return str(uuid.uuid4())
         digest = hmac.digest(self.idempotency_secret, idempotency_key.encode(), "sha256")
         return str(uuid.UUID(bytes=digest[:16], version=4))
+
+
+def _in_conflict(error: TransactWriteError) -> bool:
+    """Whether a transaction was refused since another one was at work on the same row."""
+    return any(reason and reason.code == "TransactionConflict" for reason in error.cancellation_reasons)
 
 
 def _hash(token: str) -> str:
