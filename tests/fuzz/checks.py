@@ -7,7 +7,7 @@ from records.errors import UnplayableAudio, UnsupportedAudio
 from records.wav import MAX_CHANNELS, MAX_DURATION, MAX_RATE, MIN_RATE, Wav, inspect
 from tests.fuzz.sparse import LONGEST_READ, MOST_READS, SparseFile
 
-# `details.reason` of the contract's 422.
+# `details.reason` of a 422, as far as `wav` gives it.
 REASONS = frozenset(
     (
         *("no_format", "no_data", "no_samples", "bad_format", "bad_channels", "bad_sample_rate", "too_long"),
