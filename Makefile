@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help run test check e2e build deploy destroy sam-local test-sam-local load soak mutants openapi format clean
 
+# Tools of this size take twice as long without their bytecode.
+unexport PYTHONDONTWRITEBYTECODE
+
 PORT = 8000
 STAGE = dev
 ARCH = arm64
