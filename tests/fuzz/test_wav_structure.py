@@ -64,7 +64,8 @@ DIFFERENCES: dict[str, Callable[[Both], bool]] = {
     # A data chunk of size 0 is what a writer leaves that could not seek back: all that follows is sound for us (and
     # for ffmpeg), and nothing for libsndfile. So it is with a 0 in ds64.
     "a size of 0 is unknown": lambda it: it.theirs.frames == 0 and 0 in (it.said, it.made.ds64_data),
-    # EBU Tech 3306 has the size in ds64 count where the chunk's own is 0xFFFFFFFF; libsndfile prefers it always.
+    # EBU Tech 3306 has the size in ds64 count where the chunk's own is 0xFFFFFFFF; libsndfile
+    # (and ffmpeg) prefer it always.
     "ds64 against the chunk's own size": lambda it: it.made.ds64_overruled,
     # 0xFFFFFFFF is another such size that is unknown; libsndfile takes it literally, where a file is that long.
     "a size of 2^32 - 1 is unknown": lambda it: (
@@ -75,7 +76,8 @@ DIFFERENCES: dict[str, Callable[[Both], bool]] = {
     "the part of a block": lambda it: 0 < abs(it.theirs.frames - (it.ours.frames or 0)) <= it.block_frames,
     # What is inside of a LIST of an unknown kind is the LIST's for us (and for ffmpeg); libsndfile finds chunks there.
     "a chunk inside a LIST": lambda it: it.made.nested,
-    # Of two formats, and of two data chunks with something in them, the first counts for us (and for ffmpeg).
+    # Of two formats the first counts for us (and for ffmpeg), and of two data chunks with something in them too, where
+    # ffmpeg plays both; RIFF allows one of each.
     "a second fmt or data chunk": lambda it: any(
         sum(part.name == name for part in it.made.chunks) > 1 for name in (b"fmt ", b"data")
     ),
