@@ -38,7 +38,14 @@ def make_layer(folder: Path, architecture: str = ARCHITECTURE, python: str = PYT
 
 @cache
 def layer() -> Path:
-    """The layer for this machine and this Python, built once a process and removed at its end."""
+    """The layer for this machine and this Python, built once and removed when this process ends.
+
+    Processes that this one starts use the same.
+    """
+    if built := os.environ.get("RECORDS_LAYER"):
+        return Path(built)
     folder = Path(tempfile.mkdtemp(prefix="records-layer-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return make_layer(folder)
+    made = make_layer(folder)
+    os.environ["RECORDS_LAYER"] = str(made)
+    return made
