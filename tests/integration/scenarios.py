@@ -9,6 +9,7 @@ settled   once time has cleared up, there is exactly what was promised to somebo
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -16,9 +17,11 @@ import math
 import struct
 import uuid
 import wave
+from collections.abc import Callable
+from functools import cache
 from urllib.parse import urlsplit
 
-from records import storage
+from records import aws, storage
 from records.errors import OurFault
 from records.recordings import Recording
 from records.users import User
@@ -84,6 +87,21 @@ def assert_holds(*record_ids: str) -> None:
         stored(row)
     assert objects() == sorted(row.mp3_key() for row in found)
     assert parts() == []
+
+
+@cache
+def _preparation(scenario: type[Scenario], cloud: object) -> tuple[Scenario, Callable[[], None]]:
+    events.empty_cloud()
+    run = scenario()
+    run.prepare()
+    return run, events.keep_cloud()
+
+
+def prepared(scenario: type[Scenario]) -> Scenario:
+    """A run in a cloud that holds what comes before it, and nothing else. The same is prepared once for many runs."""
+    run, bring_back = _preparation(scenario, aws.session())
+    bring_back()
+    return copy.copy(run)
 
 
 class Scenario:

@@ -21,9 +21,9 @@ import pytest
 from tests.client import Context, function
 from tests.integration import events, scenarios
 from tests.integration.conftest import moto_cloud
-from tests.integration.events import empty_cloud, objects, orphans, rows, unfounded
+from tests.integration.events import objects, orphans, rows, unfounded
 from tests.integration.faults import Call, Injector, Killed, replaying, tally, watched_clients
-from tests.integration.scenarios import Scenario, assert_holds, assert_sound, tiny_wav
+from tests.integration.scenarios import Scenario, assert_holds, assert_sound, prepared, tiny_wav
 
 # The step of each that turns its row ready: its last UpdateItem.
 COMMIT: dict[type[Scenario], Call | None] = {
@@ -49,13 +49,6 @@ def nothing_left_on_the_disk() -> Iterator[None]:
     before = set(folder.glob("records-conversion-*"))
     yield
     assert set(folder.glob("records-conversion-*")) <= before
-
-
-def prepared(scenario: type[Scenario]) -> Scenario:
-    empty_cloud()
-    run = scenario()
-    run.prepare()
-    return run
 
 
 @cache
