@@ -284,7 +284,7 @@ def complete(paths: dict[str, Any]) -> None:
         "410": answer("It could not be converted; `code` says why.", "Error"),
     }
     whole = answer("The MP3; or, with `Accept: application/json`, the record.", "Record", MP3_HEADERS)
-    whole["content"] |= AUDIO
+    whole["content"] = AUDIO | whole["content"]  # the first is what "Try it out" asks for
     part = answer("The range of the MP3.", None, MP3_HEADERS | {"Content-Range": header("Which bytes these are.")})
     part["content"] = AUDIO
     past = answer("`range_not_satisfiable`", "Error", {"Content-Range": header("How many bytes there are.")})
