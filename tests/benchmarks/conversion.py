@@ -1,4 +1,4 @@
-"""Conversion through the handlers against the bare ffmpeg command: python -m tests.benchmarks.conversion [--quick]
+"""Conversion through the handlers against the bare ffmpeg command: python -m tests.benchmarks.conversion [--quick] [--one-core]
 
 The handlers are the deployed ones (the built layer's packages and bytecode), given the event that API Gateway or S3
 would give; AWS is in the process's memory. Counted is all from the event to the answer: base64, the form or the bytes,
@@ -18,10 +18,10 @@ from tests.benchmarks.service import MAX_DIRECT_BYTES, Service
 CASES = (  # seconds, Hz, channels, rounds, rounds of a quick run
     (10, 44_100, 2, 20, 5),
     (10, 16_000, 1, 20, 5),
-    (60, 44_100, 2, 6, 2),
-    (60, 16_000, 1, 6, 2),
-    (600, 44_100, 2, 3, 1),
-    (600, 16_000, 1, 3, 1),
+    (60, 44_100, 2, 5, 2),
+    (60, 16_000, 1, 5, 2),
+    (600, 44_100, 2, 2, 1),
+    (600, 16_000, 1, 2, 1),
     (3600, 44_100, 2, 1, 0),
     (3600, 16_000, 1, 1, 0),
 )

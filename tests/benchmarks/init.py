@@ -49,10 +49,10 @@ def without_bytecode(folder: Path) -> Path:
     return folder
 
 
-def start(function: str, packages: Path, runtime: Path, *, clients: bool) -> tuple[float, int]:
+def start(function: str, packages: Path, client: Path, *, clients: bool) -> tuple[float, int]:
     """Seconds of processor time, and how many modules were imported. clients: whether AWS's are made too."""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", "-c", PROGRAM, ROOT / "functions" / function, packages, runtime],
+        [sys.executable, "-I", "-S", "-B", "-c", PROGRAM, ROOT / "functions" / function, packages, client],
         env={**ENVIRONMENT, "PATH": os.defpath} | ({"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"} if clients else {}),
         check=True,
         capture_output=True,
@@ -62,24 +62,24 @@ def start(function: str, packages: Path, runtime: Path, *, clients: bool) -> tup
     return float(seconds), int(modules)
 
 
-def runtime_folder() -> Path:
-    """Where awslambdaric is, with nothing of the layer's beside it."""
+def runtime(folder: Path) -> Path:
+    """A folder with Lambda's runtime client and nothing else."""
     found = find_spec("awslambdaric")
     if not found or not found.origin:
         sys.exit("awslambdaric is missing: install tests/benchmarks/requirements.txt.")
-    return Path(found.origin).parent.parent
+    packages = Path(found.origin).parent.parent
+    folder.mkdir()
+    for pattern in ("awslambdaric", "simplejson", "snapshot_restore_py.py", "runtime_client*"):
+        for path in packages.glob(pattern):
+            (folder / path.name).symlink_to(path)
+    return folder
 
 
 def run(short: bool) -> None:
     rounds = 4 if short else 15
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        runtime = Path(name) / "runtime"
-        runtime.mkdir()
-        for part in ("awslambdaric", "simplejson", "snapshot_restore_py.py"):
-            (runtime / part).symlink_to(runtime_folder() / part)
-        for path in runtime_folder().glob("runtime_client*"):
-            (runtime / path.name).symlink_to(path)
+        client = runtime(Path(name) / "runtime")
         kinds = [
             (layer(), False),
             (without_bytecode(Path(name) / "bare"), False),
@@ -88,7 +88,7 @@ def run(short: bool) -> None:
         ]
         for function in FUNCTIONS:
             taken = [
-                [start(function, packages, runtime, clients=clients) for packages, clients in kinds]
+                [start(function, packages, client, clients=clients) for packages, clients in kinds]
                 for _ in range(rounds)
             ]
             built, bare, plain, with_clients = (min(one[kind][0] for one in taken) for kind in range(len(kinds)))

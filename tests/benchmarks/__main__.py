@@ -1,0 +1,34 @@
+"""All benchmarks, one after another: `make bench`, or python -m tests.benchmarks [--quick]. Some ten minutes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.benchmarks.common import machine
+from tests.layers import ROOT, layer
+
+BENCHMARKS = (
+    ("init",),
+    ("rie",),
+    ("conversion",),
+    ("conversion", "--one-core", "--quick"),
+    ("memory",),
+    ("first_run",),
+    ("warm_get",),
+    ("server",),
+)
+
+
+def main() -> int:
+    print(machine())
+    layer()  # once for all of them
+    failed = 0
+    for name, *options in BENCHMARKS:
+        command = [sys.executable, "-m", f"tests.benchmarks.{name}", *options, *sys.argv[1:]]
+        failed |= subprocess.run(command, cwd=ROOT, check=False).returncode
+    return int(failed != 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
