@@ -218,11 +218,12 @@ class Cloud:
         for path, methods in paths.items():
             for method, operation in methods.items():
                 address = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
-                function = names[re.search(r"functions/\$\{(\w+)\.", address)[1]]  # type: ignore[index]
+                function, alias = re.findall(r"functions/\$\{(\w+?Function)(?:Alias(\w+))?[.}]", address)[0]
                 integration = gateway.create_integration(
                     ApiId=api,
                     IntegrationType="AWS_PROXY",
-                    IntegrationUri=f"arn:aws:lambda:{REGION}:000000000000:function:{function}",
+                    IntegrationUri=f"arn:aws:lambda:{REGION}:000000000000:function:{names[function]}"
+                    + (f":{alias}" if alias else ""),
                     PayloadFormatVersion="2.0",
                 )
                 key = "$default" if path.lstrip("/") == "$default" else f"{method.upper()} {path}"

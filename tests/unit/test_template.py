@@ -23,6 +23,7 @@ FUNCTIONS = {
     "ConvertUpload": "convert_upload",
     "RemoveAudio": "remove_audio",
 }
+WARM = ("CreateUser", "CreateRecord", "GetRecord")  # what a client waits for
 API_FUNCTIONS = ("CreateUser", "CreateRecord", "GetRecord", "Site")
 
 Template = dict[str, Any]
@@ -229,17 +230,17 @@ def test_access_logs_hold_no_link_and_no_token(dev: Template) -> None:
 def test_routes(dev: Template) -> None:
     paths = dev["Api"]["Properties"]["Body"]["paths"]
     found = {
-        (method, path): re.search(r"functions/\$\{(\w+)Function.Arn\}", operation[INTEGRATION]["uri"])[1]  # type: ignore[index]
+        (method, path): re.findall(r"functions/\$\{(\w+)\}?", operation[INTEGRATION]["uri"])[0]
         for path, operations in paths.items()
         for method, operation in operations.items()
     }
     assert found == {
-        ("post", "/users"): "CreateUser",
-        ("post", "/records"): "CreateRecord",
-        ("post", "/uploads"): "CreateRecord",
-        ("get", "/record"): "GetRecord",
-        ("head", "/record"): "GetRecord",
-        ("x-amazon-apigateway-any-method", "$default"): "Site",
+        ("post", "/users"): "CreateUserFunctionAliaslive",
+        ("post", "/records"): "CreateRecordFunctionAliaslive",
+        ("post", "/uploads"): "CreateRecordFunctionAliaslive",
+        ("get", "/record"): "GetRecordFunctionAliaslive",
+        ("head", "/record"): "GetRecordFunctionAliaslive",
+        ("x-amazon-apigateway-any-method", "$default"): "SiteFunction",
     }
 
 
@@ -281,6 +282,47 @@ def test_logs_are_not_kept_for_ever(dev: Template) -> None:
 def test_the_functions_answer_before_the_api_gives_up(dev: Template) -> None:
     functions = of_type(dev, "AWS::Lambda::Function")
     assert {functions[f"{name}Function"]["Timeout"] for name in API_FUNCTIONS} == {29}
+
+
+def references(node: Any) -> set[str]:
+    """The names that !Ref and !Sub mention anywhere in a piece of the template."""
+    match node:
+        case {"Ref": str(name)}:
+            return {name}
+        case {"Fn::Sub": [str(text), dict(more)]}:
+            return (references({"Fn::Sub": text}) - set(more)) | references(list(more.values()))
+        case {"Fn::Sub": str(text)}:
+            return set(re.findall(r"\$\{(\w+)\}", text))
+        case dict():
+            return set().union(*map(references, node.values()))
+        case list():
+            return set().union(*map(references, node))
+    return set()
+
+
+@pytest.mark.parametrize("name", WARM)
+def test_whatever_changes_a_function_publishes_a_version(source: Template, name: str) -> None:
+    """SAM looks at the code and at the function as it is written; the rest has to be in the version's description, and
+    nothing else may be, or CloudFormation would publish what has not changed, which Lambda refuses."""
+    function = source["Resources"][f"{name}Function"]["Properties"]
+    assert (function["AutoPublishAlias"], function["AutoPublishAliasAllProperties"]) == ("live", True)
+    made_of = [function[key] for key in ("Layers", "Environment", "SnapStart")]
+    for_a_local_cloud = {"StorageUrl", "AwsEndpointUrl", "FfmpegPath"}
+    changing = references([source["Globals"]["Function"], made_of]) - set(source["Resources"]) - for_a_local_cloud
+    layers = {layer["Ref"] for layer in function["Layers"]}
+    assert references(function["VersionDescription"]) == (changing & set(source["Parameters"])) | layers
+
+
+@pytest.mark.parametrize("name", WARM)
+def test_warm_starts_are_off_until_asked_for(source: Template, name: str) -> None:
+    for parameters, apply_on, warm in (
+        ({}, "None", None),
+        ({"SnapStart": "PublishedVersions"}, "PublishedVersions", None),
+        ({"WarmInstances": 3}, "None", {"ProvisionedConcurrentExecutions": 3}),
+    ):
+        resources = translated(source, **parameters)
+        assert resources[f"{name}Function"]["Properties"]["SnapStart"] == {"ApplyOn": apply_on}
+        assert resources[f"{name}FunctionAliaslive"]["Properties"].get("ProvisionedConcurrencyConfig") == warm
 
 
 def test_conversions_at_once_can_be_limited(dev: Template, source: Template) -> None:
