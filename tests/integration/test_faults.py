@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 
@@ -96,6 +97,7 @@ def run_with(run: Scenario, *faults: Fault) -> Injector:
         run.act()
     assert injector.injected > 0
     assert injector.waited < run.seconds
+    assert max(Counter(call for call, _ in injector.requests).values()) <= 3
     run.promised()
     run.saved = run.succeeded
     run.again()

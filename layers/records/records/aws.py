@@ -106,7 +106,7 @@ class TableMeta:
 
     connect_timeout_seconds = CONNECT_TIMEOUT
     read_timeout_seconds = READ_TIMEOUT
-    retry_configuration = {"total_max_attempts": ATTEMPTS, "mode": "standard"}  # noqa: RUF012 (PynamoDB's own form)
+    max_retry_attempts = ATTEMPTS - 1  # after the first; a model takes no `retry_configuration`
 
 
 class FromSettings:
