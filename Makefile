@@ -1,6 +1,6 @@
 # The project's commands. What they need is installed into .venv and .sam by whichever comes first.
 .DEFAULT_GOAL := help
-.PHONY: help run test check e2e build deploy destroy sam-local test-sam-local load soak mutants openapi format clean
+.PHONY: help run test check e2e build deploy destroy sam-local test-sam-local load soak bench mutants openapi format clean
 
 # Tools of this size take twice as long without their bytecode.
 unexport PYTHONDONTWRITEBYTECODE
@@ -74,6 +74,10 @@ soak: $(INSTALLED) ## Try bad inputs by the thousand: a million fuzzed WAV files
 
 load: $(INSTALLED) ## 5000 requests from 32 clients against a local cloud, every answer checked
 	@$(PY) -m tests.load
+
+bench: $(INSTALLED) ## Measure: some ten minutes of a quiet machine (the server beside needs PostgreSQL)
+	@.venv/bin/uv pip install --quiet --python $(PY) -r tests/benchmarks/requirements.txt
+	@$(PY) -m tests.benchmarks
 
 mutants: $(INSTALLED) ## Take out each guard, one by one, and see a test go red
 	@$(PY) -m local.run --build
