@@ -1,0 +1,157 @@
+"""What `make run` promises: the printed lines work, the data are there the next time, what is wrong is said plainly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.cloud import Cloud, free_port
+from local.run import curl_lines
+from local.sam import ROOT, CloudError
+from tests.client import Account, HttpClient, form, send, sign_up
+from tests.wavs import sample
+
+
+@pytest.fixture(scope="module")
+def again(own_cloud: Cloud | None) -> Iterator[tuple[Cloud, dict[str, Any], list[str]]]:
+    """A cloud that was stopped and started again; a record from before; what it said the second time."""
+    if own_cloud is None:
+        pytest.skip("starts and stops a cloud")
+    with tempfile.TemporaryDirectory(prefix="records-e2e-") as folder:
+        port = free_port()
+        with Cloud(port, Path(folder)) as cloud:
+            client = HttpClient(cloud.url)
+            account = sign_up(client)
+            reply = send(client, account, sample(1), name="before.wav")
+            assert reply.status == 201, reply
+            record = {**reply.json, "token": account.token}
+        said: list[str] = []
+        with Cloud(port, Path(folder), report=said.append) as cloud:
+            yield cloud, record, said
+
+
+def test_the_data_are_there_the_next_time(again: tuple[Cloud, dict[str, Any], list[str]]) -> None:
+    cloud, record, said = again
+    client = HttpClient(cloud.url)
+    assert said[1:] == ["Built already.", "Deployed already."]
+    reply = client.request("GET", record["url"])
+    assert (reply.status, hashlib.sha256(reply.body).hexdigest()) == (200, record["mp3"]["sha256"])
+    account = Account(record["user"], record["token"])
+    assert send(client, account, sample(1)).status == 201
+
+
+@pytest.mark.parametrize("how", ["deleted", "expired"])
+def test_audio_goes_with_its_row(again: tuple[Cloud, dict[str, Any], list[str]], how: str) -> None:
+    """After a restart, too, and by expiry as by deletion (which the emulator looks for once a minute)."""
+    cloud, record, _ = again
+    made = send(HttpClient(cloud.url), Account(record["user"], record["token"]), sample(1)).json
+    tables, table = cloud.client("dynamodb"), cloud.outputs["RecordsTableName"]
+    key = {"user": {"N": str(made["user"])}, "id": {"S": made["id"]}}
+    if how == "deleted":
+        tables.delete_item(TableName=table, Key=key)
+    else:
+        past = {":past": {"N": str(int(time.time()) - 1)}}
+        tables.update_item(
+            TableName=table, Key=key, UpdateExpression="SET expires_at = :past", ExpressionAttributeValues=past
+        )
+    prefix = f"records/{made['user']}/{made['id']}/"
+    for _ in range(180):
+        listing = cloud.client("s3").list_objects_v2(Bucket=cloud.outputs["BucketName"], Prefix=prefix)
+        if not listing.get("Contents"):
+            return
+        time.sleep(0.5)
+    pytest.fail(f"{prefix} is still there")
+
+
+def test_the_printed_lines_work(cloud: Cloud, tmp_path: Path) -> None:
+    """Each in a shell of its own, as they may be pasted."""
+    for line in curl_lines(cloud):
+        assert line.startswith((f"curl -sS {cloud.url}/", 'curl -sSL "$('))
+        subprocess.run(["sh", "-c", line], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    record = json.loads((cloud.folder / "record.json").read_text())
+    mp3 = (tmp_path / "sample.mp3").read_bytes()
+    assert (len(mp3), hashlib.sha256(mp3).hexdigest()) == (record["mp3"]["bytes"], record["mp3"]["sha256"])
+    assert (record["duration"], record["channels"], record["sample_rate"]) == (3, 1, 44100)
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(CloudError, match=rf"Port {port} is in use.*\n.*make run PORT={port + 1}"):
+            Cloud(port, tmp_path, report=lambda _: None).start()
+
+
+@pytest.mark.parametrize(
+    ("port", "words"), [("0", "0 is no port"), ("70000", "70000 is no port"), ("abc", "invalid int")]
+)
+def test_no_port(port: str, words: str) -> None:
+    command = [sys.executable, "-m", "local.run", "--port", port]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert words in done.stderr
+
+
+def test_a_large_form_arrives_whole(cloud: Cloud, client: HttpClient) -> None:
+    """Larger than what the emulator holds in memory; under a key that no function looks at."""
+    bucket, storage = cloud.outputs["BucketName"], cloud.client("s3")
+    post = storage.generate_presigned_post(bucket, "tests/form", Conditions=[["content-length-range", 1, 12 * 2**20]])
+
+    def upload(content: bytes) -> int:
+        fields = [(name, None, value.encode()) for name, value in post["fields"].items()]
+        headers, body = form(*fields, ("file", "a.wav", content))
+        return client.request("POST", f"/{bucket}", headers, body).status
+
+    audio = random.Random(0).randbytes(12 * 2**20)
+    assert upload(audio) == 204
+    assert storage.get_object(Bucket=bucket, Key="tests/form")["Body"].read() == audio
+    assert upload(audio + b"1") == 400
+    storage.delete_object(Bucket=bucket, Key="tests/form")
+
+
+def test_a_large_object_is_read_in_ranges(cloud: Cloud) -> None:
+    audio = random.Random(1).randbytes(9 * 2**20)
+    bucket, storage = cloud.outputs["BucketName"], cloud.client("s3")
+    storage.put_object(Bucket=bucket, Key="tests/large", Body=audio)
+    for first, last in ((0, 0), (5, 2**20), (8 * 2**20, 9 * 2**20 - 1), (9 * 2**20 - 1, 10 * 2**20)):
+        answer = storage.get_object(Bucket=bucket, Key="tests/large", Range=f"bytes={first}-{last}")
+        assert answer["Body"].read() == audio[first : last + 1]
+    assert storage.get_object(Bucket=bucket, Key="tests/large")["Body"].read() == audio
+    storage.delete_object(Bucket=bucket, Key="tests/large")
+
+
+def test_the_emulator_ends_with_who_started_it(own_cloud: Cloud | None, tmp_path: Path) -> None:
+    """Even when that one is killed and can stop nothing."""
+    if own_cloud is None:
+        pytest.skip("starts a cloud")
+    program = (
+        "import sys, time; from pathlib import Path; from local.cloud import Cloud;"
+        "cloud = Cloud(0, Path(sys.argv[1]), report=lambda _: None); cloud.start();"
+        "print(cloud._emulator.pid, flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout
+        emulator = int(starter.stdout.readline())
+        starter.send_signal(signal.SIGKILL)
+    for _ in range(200):
+        try:
+            os.kill(emulator, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the emulator lives on")
