@@ -39,13 +39,11 @@ def fingerprint(template: Path = ROOT / "template.yaml") -> str:
 def build(report: Report, thorough: bool = False) -> None:
     """`sam build` into .local/build, unless what is there is of these sources. Two processes may call it at once.
 
-    ffmpeg is built from source where it is `thorough` (a minute, once on a machine) or was built before; else it is the
-    one out of a wheel, which is there at once."""
+    `thorough`: with an ffmpeg built from source, which takes a minute once on a machine. Otherwise it is that one where
+    it was built before, else the one out of a wheel, which is there at once."""
     BUILD.mkdir(parents=True, exist_ok=True)
     stamp = BUILD / "fingerprint"
-    caches = Path(os.environ.get("RECORDS_CACHE") or Path.home() / ".cache/records") / "ffmpeg"
-    built_before = any(caches.glob(f"*-{ARCHITECTURE}-source-*"))
-    ffmpeg = os.environ.get("RECORDS_FFMPEG") or ("auto" if thorough or built_before else "wheel")
+    ffmpeg = os.environ.get("RECORDS_FFMPEG") or ("auto" if thorough else "kept")
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wanted = fingerprint()

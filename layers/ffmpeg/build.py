@@ -236,6 +236,9 @@ def from_source(architecture: str) -> Path:
         kept = kept_folder(recipe)
         if is_whole(kept):
             return kept
+        if way() == "kept":
+            reasons.append(f"{ffmpeg.version} was not built here before, and RECORDS_FFMPEG=kept does not wait for it")
+            continue
         try:
             tarballs = [ffmpeg_tarball or from_apt(ffmpeg), lame_tarball or from_apt(lame)]
         except NotPossible as reason:
@@ -544,8 +547,8 @@ def wanted() -> tuple[str, str]:
 
 def way() -> str:
     name = os.environ.get("RECORDS_FFMPEG") or "auto"
-    if name not in ("auto", "source", "wheel"):
-        raise Refused(f"RECORDS_FFMPEG is {name}; it can be auto, source or wheel.")
+    if name not in ("auto", "source", "kept", "wheel"):
+        raise Refused(f"RECORDS_FFMPEG is {name}; it can be auto, source, kept or wheel.")
     return name
 
 

@@ -311,6 +311,17 @@ def test_the_wheel_serves_too(from_wheel: Path) -> None:
     assert "Version 3, 29 June 2007" in text
 
 
+def test_what_was_built_before_is_taken_without_waiting(built: Built, tmp_path: Path) -> None:
+    """RECORDS_FFMPEG=kept, as `make run` wants it: the one from source where it is there, else the wheel's at once."""
+    done = build("layer", tmp_path / "here", LAYER_ARCHITECTURE=built.architecture, RECORDS_FFMPEG="kept")
+    assert done.returncode == 0, done.stderr
+    assert facts_of(tmp_path / "here")["build"] == built.facts["build"]
+    empty = {"RECORDS_CACHE": str(tmp_path / "cache")}
+    done = build("layer", tmp_path / "new", LAYER_ARCHITECTURE=HOST, RECORDS_FFMPEG="kept", **empty)
+    assert done.returncode == 0, done.stderr
+    assert facts_of(tmp_path / "new")["build"] == "wheel"
+
+
 # --- What the build refuses, and where it falls back -----------------------------------------------------------------
 
 
@@ -349,7 +360,7 @@ def test_an_empty_layer_is_refused(tmp_path: Path) -> None:
     ("variable", "value", "message"),
     [
         ("LAYER_ARCHITECTURE", "riscv64", "LAYER_ARCHITECTURE is riscv64; it can be arm64, x86_64 or host.\n"),
-        ("RECORDS_FFMPEG", "any", "RECORDS_FFMPEG is any; it can be auto, source or wheel.\n"),
+        ("RECORDS_FFMPEG", "any", "RECORDS_FFMPEG is any; it can be auto, source, kept or wheel.\n"),
     ],
 )
 def test_a_slip_of_the_pen_is_refused(variable: str, value: str, message: str, tmp_path: Path) -> None:
