@@ -1,4 +1,4 @@
-"""Conversion through the handlers against the bare ffmpeg command: python -m tests.benchmarks.conversion [--quick] [--one-core]
+"""Conversion through the handlers against bare ffmpeg: python -m tests.benchmarks.conversion [--quick] [--one-core]
 
 The handlers are the deployed ones (the built layer's packages and bytecode), given the event that API Gateway or S3
 would give; AWS is in the process's memory. Counted is all from the event to the answer: base64, the form or the bytes,

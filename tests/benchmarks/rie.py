@@ -96,7 +96,7 @@ def run(short: bool) -> None:
         plain, client = plain_pip(Path(name) / "plain"), runtime(Path(name) / "runtime")
         for function in EVENTS:
             kinds: list[list[tuple[float, float]]] = [[], []]
-            for _ in range(2 if short else 7):
+            for _ in range(2 if short else 3):
                 for packages, taken in zip((layer(), plain), kinds, strict=True):
                     taken.append(durations(function, packages, client, emulator))
             (built, second), (pip, _) = ([min(each) for each in zip(*taken, strict=True)] for taken in kinds)

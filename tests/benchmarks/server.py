@@ -165,7 +165,7 @@ def throughput(work: Callable[[], object], clients: int, seconds: float) -> floa
 
 
 def run(short: bool) -> None:
-    seconds = 2.0 if short else 5.0
+    seconds = 2.0 if short else 3.0
     sides: tuple[tuple[str, AbstractContextManager[Side]], ...] = (
         ("FastAPI, subprocess.run", reference(blocking=True)),
         ("FastAPI, asyncio's subprocess", reference(blocking=False)),
