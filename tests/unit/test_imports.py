@@ -49,6 +49,15 @@ NEVER_OF = {
     "site": {"records.aws", "records.api"},
 }
 
+# The AWS clients that are there when a function has started on Lambda: the tables', and S3's.
+CLIENTS: dict[str, list[str]] = {
+    "create_user": ["User"],
+    "create_record": ["Recording", "User", "s3"],
+    "get_record": ["Recording", "s3"],
+    "convert_upload": ["Recording", "s3"],
+    "remove_audio": ["s3"],
+}
+
 PROGRAM = """
 import json, sys
 sys.path[:0] = sys.argv[1:]
@@ -56,19 +65,31 @@ before = set(sys.modules)
 import app
 print(json.dumps(sorted(set(sys.modules) - before - {"app"})))
 """
+MADE = """
+import json, sys
+sys.path[:0] = sys.argv[1:]
+import app
+from pynamodb.models import Model
+from records import aws
+made = {"s3"} if aws.s3.cache_info().currsize else set()
+connected = [model for model in Model.__subclasses__() if model._connection]
+made |= {model.__name__ for model in connected if model._connection.connection._client}
+print(json.dumps(sorted(made)))
+"""
 
 
-def imported(function: str) -> set[str]:
-    """Every module that a start of the function imports, with the layer as it is deployed."""
+def output(program: str, function: str, **environment: str) -> list[str]:
+    """What a program finds that starts the function, with the layer as it is deployed and nothing else."""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-W", "error", "-c", PROGRAM, str(ROOT / "functions" / function), str(layer())],
-        env={"PATH": os.environ["PATH"], "POWERTOOLS_SERVICE_NAME": function},
+        [sys.executable, "-I", "-S", "-W", "error", "-c", program, str(ROOT / "functions" / function), str(layer())],
+        env={"PATH": os.environ["PATH"], "POWERTOOLS_SERVICE_NAME": function, **environment},
         check=False,
         capture_output=True,
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    return set(json.loads(done.stdout))
+    found: list[str] = json.loads(done.stdout)
+    return found
 
 
 def outside(modules: set[str]) -> set[str]:
@@ -79,6 +100,20 @@ def outside(modules: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("function", MAY_IMPORT)
 def test_imports(function: str) -> None:
-    modules = imported(function)
+    modules = set(output(PROGRAM, function))
     assert outside(modules) == MAY_IMPORT[function]
     assert modules & (NEVER | NEVER_OF[function]) == set()
+
+
+@pytest.mark.parametrize("function", CLIENTS)
+def test_clients(function: str) -> None:
+    """They are made while Lambda starts a function, and nowhere else before they are needed."""
+    on_lambda = {
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_REGION": "eu-central-1",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+    }
+    assert output(MADE, function, **on_lambda) == CLIENTS[function]
+    assert output(MADE, function) == []
