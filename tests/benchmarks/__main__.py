@@ -9,6 +9,7 @@ from tests.benchmarks.common import machine
 from tests.layers import ROOT, layer
 
 BENCHMARKS = (
+    ("size",),
     ("init",),
     ("rie",),
     ("conversion",),
