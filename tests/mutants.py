@@ -147,7 +147,7 @@ MUTANTS = (
         f"{LAYER}/recordings.py",
         "condition=(Recording.generation == self.generation) & condition",
         "condition=condition",
-        FAULTS,
+        RECORDINGS,
     ),
     Mutant(
         "a lost answer is read back (row)",
@@ -168,7 +168,7 @@ MUTANTS = (
         f"{LAYER}/recordings.py",
         "            _convertible() & same_audio,\n            status=READY",
         "            same_audio,\n            status=READY",
-        FAULTS,
+        RECORDINGS,
     ),
     Mutant(
         "a row past its time is gone",

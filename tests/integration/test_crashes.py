@@ -44,11 +44,11 @@ def cloud(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory, pytestconfig: p
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_on_the_disk() -> Iterator[None]:
-    folder = Path(tempfile.gettempdir())
-    before = set(folder.glob("records-conversion-*"))
+def nothing_left_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """In a /tmp of our own: other processes of this machine may be converting, too."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield
-    assert set(folder.glob("records-conversion-*")) <= before
+    assert set(tmp_path.glob("records-conversion-*")) == set()
 
 
 @cache
