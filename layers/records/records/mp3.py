@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -22,7 +21,6 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from records import mpeg
 from records.errors import ConversionError, ConversionTimeout, UnplayableAudio
@@ -30,11 +28,7 @@ from records.levels import Levels, Meter
 from records.settings import settings
 from records.wav import MAX_DURATION, Wav
 
-_PIECE = 64 * 1024  # bytes: what a pipe holds, and what is written or read at once
-_PIPE = 1024 * 1024  # bytes that a pipe is asked to hold: six seconds of stereo
-_SHORT = 0.5  # s: a conversion that has taken longer is of a long recording, whose pipes are served at leisure:
-_LEISURE = 0.02  # s at most from one time to the next, and so often that even an ffmpeg that was
-_FASTEST = 400  # times as fast as real time, which none comes near, would never wait
+_PIECE = 64 * 1024  # bytes: what a pipe holds
 _PATIENCE = 0.5  # s between two looks at the clock while ffmpeg is silent, and at what it writes while it is not
 _STDERR_KEPT = 2_000  # bytes, for the log
 _TOLERANCE = 0.1  # s: by how much an MP3 may be longer or shorter than its WAV file
@@ -130,7 +124,6 @@ class _Plan:
     """The MP3 that a WAV file becomes.
 
     rate: Hz. kbits: kbit/s in all. filters: ffmpeg's, up to the encoder. max_duration: s, no more than which can come.
-    flow: bytes for a second of sound, of those that go in and those that come out whichever are more.
     """
 
     codec: str
@@ -139,7 +132,6 @@ class _Plan:
     kbits: int
     filters: str
     max_duration: int
-    flow: float
 
     @classmethod
     def of(cls, wav: Wav, bitrate: int) -> _Plan:
@@ -155,8 +147,7 @@ class _Plan:
         ]
         most = wav.duration if wav.duration is not None else wav.data_bytes * mpeg.MOST_SAMPLES / wav.sample_rate
         # A second more is more than any delay or rounding.
-        flow = max(wav.data_bytes / wav.duration if wav.duration else 0, 2 * channels * rate)
-        return cls(wav.codec, rate, channels, kbits, ",".join(filters), int(min(most, MAX_DURATION)) + 2, flow)
+        return cls(wav.codec, rate, channels, kbits, ",".join(filters), int(min(most, MAX_DURATION)) + 2)
 
     def command(self, ffmpeg: str, path: Path) -> list[str]:
         """ffmpeg's command line. It is told what it reads, and may open nothing but its pipes and the MP3."""
@@ -349,26 +340,20 @@ class _Run:
     def _serve(self, process: subprocess.Popen[bytes], feed: Iterator[bytes | memoryview], meter: Meter) -> None:
         """Serve the pipes until ffmpeg has closed all of its ends, or the deadline comes."""
         stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
-        assert stdin is not None and stdout is not None  # noqa: S101, PT018
+        assert stdin is not None  # noqa: S101
         os.set_blocking(stdin.fileno(), False)
         pending = memoryview(b"")
-        # ffmpeg works on while its pipes hold what it needs. Served at once, each 32 KiB of sound would make this process
-        # and ffmpeg change places on the processor, which together is a thirtieth of all the work.
-        leisure = min(_LEISURE, min(map(_widened, (stdin, stdout))) / (self._plan.flow * _FASTEST))
-        hurried_until = time.monotonic() + _SHORT
         with selectors.DefaultSelector() as selector:
             selector.register(stdin, selectors.EVENT_WRITE)
             for pipe in filter(None, (stdout, stderr)):
                 selector.register(pipe, selectors.EVENT_READ)
             while selector.get_map():
                 self._check_limits(meter)
-                if time.monotonic() > hurried_until:
-                    time.sleep(leisure)
                 for key, _ in selector.select(_PATIENCE):
                     if key.fileobj is stdin:
                         pending, ended = self._write(key.fd, pending, feed)
                     else:
-                        piece = os.read(key.fd, _PIPE)
+                        piece = os.read(key.fd, _PIECE)
                         ended = not piece
                         if key.fileobj is stdout:
                             meter.feed(piece)
@@ -388,7 +373,7 @@ class _Run:
                 return pending, True
             pending = memoryview(following)
         try:
-            return pending[os.write(fd, pending) :], False
+            return pending[os.write(fd, pending[:_PIECE]) :], False
         except BlockingIOError:
             return pending, False
         except BrokenPipeError:  # ffmpeg reads no more
@@ -404,14 +389,6 @@ class _Run:
             written = self._path.stat().st_size if self._path.exists() else 0
             if written > self._max_bytes or meter.frames > self._max_frames:
                 raise ConversionError
-
-
-def _widened(pipe: IO[bytes]) -> int:
-    """Ask for a pipe of _PIPE bytes; gives how many it holds. Linux may refuse, and other systems cannot do it."""
-    try:
-        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
-    except (OSError, AttributeError):
-        return _PIECE
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
