@@ -147,11 +147,14 @@ addEventListener('online', () => {
 // ---- files
 
 async function bring(files) {
+  const problem = byId('booth-problem');
+  problem.textContent = '';
+  // Said at once: another bring() may still be under way, and neither may take the other's words away.
+  const refuse = (key, { name }) => problem.append(words(key, { name }), ' ');
   let added = 0;
-  const refused = [];
   for (const file of files) {
-    if (!file.size) refused.push(words('problem.empty', { name: file.name }));
-    else if (!(await looksLikeWav(file).catch(() => false))) refused.push(words('problem.not_wav', { name: file.name }));
+    if (!file.size) refuse('problem.empty', file);
+    else if (!(await looksLikeWav(file).catch(() => false))) refuse('problem.not_wav', file);
     else {
       const item = newItem('file', { name: file.name.replace(/\.(wav|wave)$/i, '') || file.name, bytes: file.size });
       await changed(item);
@@ -161,7 +164,6 @@ async function bring(files) {
       added += 1;
     }
   }
-  byId('booth-problem').textContent = refused.join(' ');
   if (added) say(words('say.added', { n: added }));
 }
 
