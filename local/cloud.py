@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import os
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import boto3
 from botocore.config import Config
@@ -66,6 +67,7 @@ class Cloud:
         self._gateway = 0
         self._clients: dict[str, Any] = {}
         self._emulator: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
 
     def __enter__(self) -> Cloud:
         try:
@@ -89,6 +91,7 @@ class Cloud:
                 f"Choose another one: make run PORT={self.port + 1}"
             )
         self.report(f"Starting the cloud on {self.url}, its data in {shown(self.folder)} ...")
+        self._lock = self._have_folder()
         self._gateway = free_port()
         temporary = self.folder / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)  # what was unpacked for functions the last time
@@ -123,8 +126,22 @@ class Cloud:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for this process, which then stops the emulator in order
+                pass_fds=(self._lock.fileno(),),
             )
         self._wait_until_healthy()
+
+    def _have_folder(self) -> IO[str]:
+        """The folder for us alone, for as long as this process or its emulator lives: one that was stopped a moment ago
+        may still be writing down its data."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = (self.folder / "lock").open("w")
+        for _ in range(400):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            time.sleep(0.1)
+        lock.close()
+        raise CloudError(f"Another cloud still has its data in {shown(self.folder)}. Stop it, and start again.")
 
     def _wait_until_healthy(self) -> None:
         for _ in range(600):
@@ -264,6 +281,9 @@ class Cloud:
             self._emulator.kill()
             self._emulator.wait()
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+        self._emulator = None
+        if self._lock:
+            self._lock.close()
 
 
 def free_port() -> int:

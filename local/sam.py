@@ -18,6 +18,7 @@ BUILD = ROOT / ".local" / "build"
 REGION = "us-east-1"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURE = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine())
+ON_LINUX = sys.platform == "linux"
 
 Report = Callable[[str], None]
 
@@ -55,12 +56,17 @@ def build(report: Report, thorough: bool = False) -> None:
             raise CloudError("The layers are built with make, and there is none on PATH.")
         report("Building the functions and layers with SAM ...")
         stamp.unlink(missing_ok=True)
-        sam(
-            *("build", "--beta-features", "--parallel", "--build-dir", str(BUILD / "sam")),
-            *("--parameter-overrides", f"Architecture={ARCHITECTURE} Runtime=python{PYTHON}"),
-            environment={"LAYER_ARCHITECTURE": str(ARCHITECTURE), "LAYER_PYTHON": PYTHON, "RECORDS_FFMPEG": ffmpeg},
-        )
+        build_into(BUILD / "sam", str(ARCHITECTURE) if ON_LINUX else "host", ffmpeg)
         stamp.write_text(f"{wanted} {ffmpeg}")
+
+
+def build_into(folder: Path, layers: str, ffmpeg: str) -> None:
+    """`sam build` with this machine's Python. `layers`: the Linux that they are for (arm64, x86_64), or host."""
+    sam(
+        *("build", "--beta-features", "--parallel", "--build-dir", str(folder)),
+        *("--parameter-overrides", f"Architecture={ARCHITECTURE} Runtime=python{PYTHON}"),
+        environment={"LAYER_ARCHITECTURE": layers, "LAYER_PYTHON": PYTHON, "RECORDS_FFMPEG": ffmpeg},
+    )
 
 
 def sam(*arguments: str, environment: dict[str, str]) -> None:

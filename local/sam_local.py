@@ -36,7 +36,7 @@ import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cloud import SIGNALS, STACK, Cloud, Stop, port_is_free, stop
-from local.sam import ARCHITECTURE, BUILD, PYTHON, ROOT, CloudError, clean_environment
+from local.sam import ARCHITECTURE, BUILD, ON_LINUX, PYTHON, ROOT, CloudError, build_into, clean_environment
 from local.sam import build as build_once
 
 BUILT = ROOT / ".aws-sam/build"
@@ -98,7 +98,10 @@ def build() -> dict[str, Any]:
     """Have it built, for this machine, where `sam local` looks for it. Gives the built template."""
     build_once(print)
     shutil.rmtree(BUILT, ignore_errors=True)
-    shutil.copytree(BUILD / "sam", BUILT)
+    if ON_LINUX:
+        shutil.copytree(BUILD / "sam", BUILT)
+    else:  # what the emulator runs here, no container can
+        build_into(BUILT, str(ARCHITECTURE), "auto")
     template: dict[str, Any] = yaml.safe_load((BUILT / "template.yaml").read_text())
     for name, value in CHOICES.items():  # so that a bare `sam local start-api` takes the image of what was built
         template["Parameters"][name]["Default"] = value

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+MEASURED = pytest.StashKey[list[str]]()
 
 # What the template gives every function, and what they read when they are imported.
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "Records")
@@ -29,6 +31,17 @@ def corpus() -> Path | None:
     """The folder of real WAV files beside the project ($CORPUS), where there is one."""
     folder = Path(os.environ.get("CORPUS") or ROOT.parent / "shared/corpus")
     return folder if (folder / "manifest.csv").exists() else None
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Says a figure at the end of the run."""
+    return request.config.stash.setdefault(MEASURED, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(MEASURED, []):
+        terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,7 +1,8 @@
 """A bounded load on the local cloud: `make load` (python -m tests.load [--requests 5000] [--clients 32] [--url ...]).
 
-Sign-ups, recordings and downloads mixed. Every answer is checked, every MP3 compared with its SHA-256, and at the end
-every record that was ever promised is downloaded once more. Exit status 1 on any wrong answer or lost record.
+Sign-ups, recordings by both roads and downloads mixed. Every answer is checked, every MP3 compared with its SHA-256;
+at the end every record that was ever promised is downloaded once more, and the bucket may hold nothing else. Exit
+status 1 on any wrong answer, lost record or object without a record.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import collections
 import hashlib
 import itertools
+import json
 import random
 import sys
 import tempfile
@@ -21,9 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from local.cloud import Cloud, build
-from tests.client import Account, HttpClient, send, sign_up
+from tests.client import Account, HttpClient, form, send, sign_up
 from tests.contract import target
 from tests.wavs import fmt, pcm, tone, wav
+
+PATIENCE = 120  # s that an upload may take until it is ready: one machine converts for all 32
 
 
 @dataclass
@@ -43,7 +47,7 @@ class Run:
         with self.lock:
             account = dice.choice(self.accounts) if self.accounts else None
             record = dice.choice(self.records) if self.records else None
-        action = dice.choices(("sign up", "send", "download", "range"), (1, 3, 4, 2))[0]
+        action = dice.choices(("sign up", "send", "upload", "download", "range"), (2, 5, 1, 8, 4))[0]
         started = time.monotonic()
         try:
             if action == "sign up" or account is None:
@@ -52,6 +56,8 @@ class Run:
                     self.accounts.append(made)
             elif action == "send" or record is None:
                 self._send(account, number, dice)
+            elif action == "upload":
+                self._upload(account, number, dice)
             elif action == "download":
                 self._download(record)
             else:
@@ -61,8 +67,7 @@ class Run:
         self.seconds[action].append(time.monotonic() - started)
 
     def _send(self, account: Account, number: int, dice: random.Random) -> None:
-        audio = wav(fmt(rate=16000), pcm(tone(frames=dice.randrange(800, 16000), rate=16000))) + bytes([number % 256])
-        key = f"load-{number}"
+        audio, key = _audio(number, dice), f"load-{number}"
         reply = send(self.client, account, audio, key=key)
         if reply.status != 201 or reply.json["wav"]["sha256"] != hashlib.sha256(audio).hexdigest():
             self._wrong(f"send: {reply.status} {reply.body[:200]!r}")
@@ -71,6 +76,27 @@ class Run:
             self.records.append(reply.json)
         if number % 10 == 0 and send(self.client, account, audio, key=key).json != reply.json:
             self._wrong("send again with the same key: another record")
+
+    def _upload(self, account: Account, number: int, dice: random.Random) -> None:
+        audio, key = _audio(number, dice), f"load-{number}"
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key, **account.bearer}
+        ask = json.dumps({"user_id": account.id, "name": "upload.wav"})
+        ticket = self.client.request("POST", "/uploads", headers, ask)
+        if ticket.status != 201:
+            self._wrong(f"ticket: {ticket.status} {ticket.body[:200]!r}")
+            return
+        place = ticket.json["upload"]
+        fields = [(name, None, value.encode()) for name, value in place["fields"].items()]
+        stored = self.client.request("POST", place["url"], *form(*fields, ("file", "upload.wav", audio)))
+        reply, ends = ticket, time.monotonic() + PATIENCE
+        while stored.status == 204 and (reply.status, time.monotonic() < ends) in ((201, True), (202, True)):
+            time.sleep(0.2)
+            reply = self.client.request("GET", target(ticket.json["url"]), {"Accept": "application/json"})
+        if reply.status != 200 or reply.json["wav"]["sha256"] != hashlib.sha256(audio).hexdigest():
+            self._wrong(f"upload: {stored.status}, {reply.status} {reply.body[:200]!r}")
+            return
+        with self.lock:
+            self.records.append(reply.json)
 
     def _download(self, record: dict[str, Any]) -> None:
         reply = self.client.request("GET", target(record["url"]))
@@ -86,6 +112,20 @@ class Run:
     def _wrong(self, what: str) -> None:
         with self.lock:
             self.wrong.append(what)
+
+
+def _audio(number: int, dice: random.Random) -> bytes:
+    """Up to a second of sound; no two numbers have the same file."""
+    return wav(fmt(rate=16000), pcm(tone(frames=dice.randrange(800, 16000), rate=16000))) + number.to_bytes(4, "big")
+
+
+def orphans(cloud: Cloud, run: Run) -> list[str]:
+    """The objects in the bucket that belong to no record that was promised."""
+    promised = {f"records/{record['user']}/{record['id']}/" for record in run.records}
+    pages = cloud.client("s3").get_paginator("list_objects_v2").paginate(Bucket=cloud.outputs["BucketName"])
+    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+    found = collections.Counter("/".join(key.split("/")[:3]) + "/" for key in keys)
+    return [key for key, count in found.items() if key not in promised or count > 1]
 
 
 def load(url: str, requests: int, clients: int) -> Run:
@@ -114,6 +154,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="records-load-") as folder, Cloud(0, Path(folder)) as cloud:
             started = time.monotonic()
             run = load(cloud.url, arguments.requests, arguments.clients)
+            left = orphans(cloud, run)
+            print(f"objects in the bucket that belong to no record: {len(left)}")
+            run.wrong += left
     took = time.monotonic() - started
     print(f"{took:.0f} s, {arguments.requests / took:.0f} requests a second")
     for action, seconds in sorted(run.seconds.items()):

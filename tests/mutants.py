@@ -1,17 +1,20 @@
-"""Take out each guard, one by one, and see a test go red: `make mutants` (python -m tests.mutants [name ...]).
+"""Take out each guard, one by one, and see a test go red: `make mutants` (python -m tests.mutants [word ...]).
 
-Each mutant is made in a copy of the project, so that nothing here changes. Exit status 1 where one survives.
+Each mutant is made in a copy of the project, so that nothing here changes. First every test that is to go red is seen
+green on a copy without a mutant. Exit status 1 where a guard's absence is noticed by no test.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +24,7 @@ LAYER = "layers/records/records"
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A guard, and how it is taken out: in `file`, `old` becomes `new`. `tests`: where a test must go red."""
+    """A guard, and how it is taken out: in `file`, `old` becomes `new`. `tests`: those of which one must go red."""
 
     guard: str
     file: str
@@ -33,6 +36,7 @@ class Mutant:
 CONTRACT = "tests/integration/test_contract.py"
 HOSTILE = "tests/integration/test_hostile_http.py"
 FAULTS = "tests/integration/test_faults.py"
+CRASHES = "tests/integration/test_crashes.py"
 UPLOADS = "tests/integration/test_uploads.py"
 REMOVAL = "tests/integration/test_removal.py"
 RECORDINGS = "tests/integration/test_recordings.py"
@@ -40,219 +44,638 @@ WAV = "tests/unit/test_wav.py"
 MP3 = "tests/unit/test_mp3.py"
 TEMPLATE = "tests/unit/test_template.py"
 
+API, AWS, BODIES, CONVERSION = f"{LAYER}/api.py", f"{LAYER}/aws.py", f"{LAYER}/bodies.py", f"{LAYER}/conversion.py"
+FIELDS, LEVELS, MP3_PY, RECORDINGS_PY = (f"{LAYER}/{name}.py" for name in ("fields", "levels", "mp3", "recordings"))
+STORAGE, USERS, WAV_PY = f"{LAYER}/storage.py", f"{LAYER}/users.py", f"{LAYER}/wav.py"
+GET, CONVERT, REMOVE = (f"functions/{name}/app.py" for name in ("get_record", "convert_upload", "remove_audio"))
+
 MUTANTS = (
     # --- who may, and whose it is
     Mutant(
         "the token is compared",
-        f"{LAYER}/users.py",
+        USERS,
         'not hmac.compare_digest(user.token_sha256 or "", _hash(canonical))',
         "False",
-        CONTRACT,
+        f"{CONTRACT} -k credentials",
     ),
     Mutant(
         "a token is a UUID4 in its canonical form",
-        f"{LAYER}/users.py",
+        USERS,
         "if canonical != token.lower() or uuid.UUID(token).version != 4:",
         "if False:",
-        CONTRACT,
+        f"{CONTRACT} -k token",
     ),
-    Mutant("only Bearer is a scheme", f"{LAYER}/api.py", 'if scheme.lower() != "bearer":', "if False:", CONTRACT),
+    Mutant("only Bearer is a scheme", API, 'if scheme.lower() != "bearer":', "if False:", f"{CONTRACT} -k token"),
     Mutant(
         "the owner is in the key",
-        f"{LAYER}/recordings.py",
+        RECORDINGS_PY,
         "row = cls.get(user, record_id, consistent_read=True)",
         "row = next((r for r in cls.scan() if r.id == record_id), None)",
-        CONTRACT,
+        f"{CONTRACT} -k unknown",
     ),
     Mutant(
         "an e-mail is unique whatever its case",
-        f"{LAYER}/users.py",
+        USERS,
         'return f"email#{email.lower()}"',
         'return f"email#{email}"',
-        CONTRACT,
+        f"{CONTRACT} -k email",
     ),
     Mutant(
         "an e-mail's place is taken on a condition",
-        f"{LAYER}/users.py",
+        USERS,
         "transaction.save(place, condition=User.pk.does_not_exist())",
         "transaction.save(place)",
-        CONTRACT,
+        f"{CONTRACT} -k email",
+    ),
+    Mutant(
+        "a sign-up that meets another is tried again",
+        USERS,
+        "if not _in_conflict(error) or",
+        "if True or",
+        f"{FAULTS} -k sign_up",
     ),
     Mutant(
         "a link cannot be guessed from a key",
-        f"{LAYER}/users.py",
+        USERS,
         "hmac.digest(self.idempotency_secret, idempotency_key",
         'hmac.digest(b"", idempotency_key',
-        HOSTILE,
+        f"{HOSTILE} -k another",
     ),
     # --- what is taken
-    Mutant("the size of the audio", f"{LAYER}/bodies.py", "if len(audio) > MAX_DIRECT_BYTES:", "if False:", CONTRACT),
-    Mutant("the number of a form's parts", f"{LAYER}/bodies.py", "max_segment_count=MAX_PARTS, ", "", HOSTILE),
+    Mutant("the size of the audio", BODIES, "if len(audio) > MAX_DIRECT_BYTES:", "if False:", f"{CONTRACT} -k large"),
+    Mutant("audio that is empty", BODIES, "    if not audio:\n", "    if False:\n", f"{CONTRACT} -k empty"),
+    Mutant("the number of a form's parts", BODIES, "max_segment_count=MAX_PARTS, ", "", f"{HOSTILE} -k parts"),
+    Mutant(
+        "a form is read to the letter",
+        BODIES,
+        "max_segment_count=MAX_PARTS, strict=True",
+        "max_segment_count=MAX_PARTS",
+        f"{HOSTILE} -k form",
+    ),
     Mutant(
         "nothing after a form's end",
-        f"{LAYER}/bodies.py",
+        BODIES,
         "if found >= 0 and body[found + len(end) :].strip():",
         "if False:",
-        HOSTILE,
+        f"{HOSTILE} -k inside",
     ),
-    Mutant("a part is given once", f"{LAYER}/bodies.py", "    if seen:\n", "    if False:\n", CONTRACT),
-    Mutant("a JSON name is given once", f"{LAYER}/api.py", "if len(unique) < len(pairs):", "if False:", CONTRACT),
-    Mutant("the media type", f"{LAYER}/api.py", "if media_type(event) not in taken:", "if False:", CONTRACT),
+    Mutant("a part is given once", BODIES, "    if seen:\n", "    if False:\n", f"{CONTRACT} -k twice"),
+    Mutant("a part's text is short", BODIES, "if len(content) > MAX_TEXT_BYTES:", "if False:", HOSTILE),
+    Mutant("a JSON name is given once", API, "if len(unique) < len(pairs):", "if False:", f"{CONTRACT} -k invalid"),
+    Mutant("JSON has no NaN", API, "parse_constant=_no_constant", "parse_constant=float", CONTRACT),
+    Mutant("base64 by the letter", API, "strict_mode=True", "strict_mode=False", f"{HOSTILE} -k base64"),
+    Mutant("the media type", API, "if media_type(event) not in taken:", "if False:", f"{CONTRACT} -k media_type"),
+    Mutant(
+        "a user's id is an integer",
+        FIELDS,
+        "Field(strict=True, ge=1, le=MAX_USER_ID)",
+        "Field(ge=1, le=MAX_USER_ID)",
+        CONTRACT,
+    ),
     Mutant(
         "no control characters in names",
-        f"{LAYER}/fields.py",
+        FIELDS,
         "if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in text):",
         "if False:",
-        CONTRACT,
+        f"{CONTRACT} -k invalid",
     ),
     Mutant(
         "the form of an Idempotency-Key",
-        f"{LAYER}/api.py",
+        API,
         'if key is not None and not re.fullmatch(r"[!-~]{1,128}", key):',
         "if False:",
-        CONTRACT,
+        f"{CONTRACT} -k key",
+    ),
+    Mutant(
+        "a file's name has no folders",
+        FIELDS,
+        'value.replace("\\\\", "/").rsplit("/", 1)[-1].strip()',
+        "value.strip()",
+        f"{CONTRACT} -k form",
+    ),
+    Mutant(
+        "the largest upload", STORAGE, 'Conditions=[["content-length-range", 1, limit]], ', "", f"{UPLOADS} -k ticket"
     ),
     # --- which audio
-    Mutant("the list of codecs", f"{LAYER}/wav.py", "    _check_tag(fmt)\n", "", WAV),
-    Mutant("rate, channels and duration are bounded", f"{LAYER}/wav.py", "    _check_numbers(fmt)\n", "", WAV),
-    Mutant("the reads are bounded", f"{LAYER}/wav.py", "if self._reads > _MAX_READS:", "if False:", WAV),
-    Mutant("as many samples come out as went in", f"{LAYER}/mp3.py", "    _check_samples(", "    print(", MP3),
-    Mutant("the MP3's own frames are counted", f"{LAYER}/mp3.py", "    _check_mp3(path", "    print(path", MP3),
-    Mutant("ffmpeg's status is looked at", f"{LAYER}/mp3.py", "    run.check(compressed=_compressed(wav))\n", "", MP3),
-    Mutant("the conversion's deadline", f"{LAYER}/mp3.py", "if now >= self._deadline:", "if False:", MP3),
+    Mutant("the list of codecs", WAV_PY, "    _check_tag(fmt)\n", "", f"{WAV} -k refused"),
+    Mutant("rate and channels are bounded", WAV_PY, "    _check_numbers(fmt)\n", "", f"{WAV} -k refused"),
+    Mutant(
+        "the duration is bounded",
+        WAV_PY,
+        "if duration is not None and duration > MAX_DURATION:",
+        "if False:",
+        f"{WAV} -k 'refused or longest'",
+    ),
+    Mutant(
+        "the duration of MPEG audio is bounded",
+        MP3_PY,
+        "if found.samples > MAX_DURATION * self._wav.sample_rate:",
+        "if False:",
+        MP3,
+    ),
+    Mutant("the reads of a walk are bounded", WAV_PY, "if self._reads > _MAX_READS:", "if False:", f"{WAV} -k reads"),
+    Mutant(
+        "the chunks of a walk are bounded", WAV_PY, "for _ in range(_MAX_CHUNKS):", "while True:", f"{WAV} -k refused"
+    ),
+    Mutant(
+        "24 bits in 32 are refused",
+        WAV_PY,
+        "if by_bits < by_block <= 8 and fmt.byte_rate != fmt.rate * fmt.channels * by_bits:",
+        "if False:",
+        f"{WAV} -k refused",
+    ),
+    Mutant(
+        "samples in the low bits are refused",
+        WAV_PY,
+        "if 0 < fmt.valid_bits <= 8 * width - 8 and _right_justified(",
+        "if False and _right_justified(",
+        f"{WAV} -k refused",
+    ),
+    Mutant(
+        "RIFX floats are refused",
+        WAV_PY,
+        '    if order == "big":\n        raise _wrong_form("The WAV file holds big-endian',
+        '    if False:\n        raise _wrong_form("The WAV file holds big-endian',
+        f"{WAV} -k refused",
+    ),
+    Mutant("ADPCM's form is looked at", WAV_PY, "if fmt.bits != 4:", "if False:", f"{WAV} -k refused"),
+    Mutant(
+        "a data chunk cut short is said", WAV_PY, "truncated=size > available", "truncated=False", f"{WAV} -k accepted"
+    ),
+    Mutant(
+        "as many samples come out as went in",
+        MP3_PY,
+        "    _check_samples(wav, plan, feed.frames, meter.frames)\n",
+        "",
+        f"{MP3} -k 'fault or damaged'",
+    ),
+    Mutant(
+        "the MP3's own frames are counted", MP3_PY, "    _check_mp3(path, plan, meter.frames)\n", "", f"{MP3} -k fault"
+    ),
+    Mutant(
+        "ffmpeg's status is looked at",
+        MP3_PY,
+        "    run.check(compressed=_compressed(wav))\n",
+        "",
+        f"{MP3} -k 'fault or log'",
+    ),
+    Mutant(
+        "all of the data is asked for", MP3_PY, "if self._bytes != self._wav.data_bytes:", "if False:", f"{MP3} -k data"
+    ),
+    Mutant("numbers that are no sound become 0", MP3_PY, "if wild > min(", "if False and min(", f"{MP3} -k numbers"),
+    Mutant(
+        "the conversion's deadline", MP3_PY, "if now >= self._deadline:", "if False:", f"{MP3} -k 'hang or deadline'"
+    ),
+    Mutant(
+        "an output without end is stopped",
+        MP3_PY,
+        "if written > self._max_bytes or meter.frames > self._max_frames:",
+        "if False:",
+        f"{MP3} -k fault",
+    ),
     Mutant(
         "no child process is left",
-        f"{LAYER}/mp3.py",
+        MP3_PY,
         "        os.killpg(process.pid, signal.SIGKILL)",
         "        pass",
-        MP3,
+        f"{MP3} -k 'fault or hang'",
+    ),
+    Mutant(
+        "ffmpeg sees none of our environment", MP3_PY, 'env={"PATH": os.defpath}', "env=None", f"{MP3} -k environment"
+    ),
+    Mutant(
+        "ffmpeg is told the container",
+        MP3_PY,
+        '*("-f", "wav", "-ignore_length", "1", "-c:a"',
+        '*("-ignore_length", "1", "-c:a"',
+        f"{MP3} -k command",
+    ),
+    Mutant(
+        "ffmpeg may open files and pipes only",
+        MP3_PY,
+        '            *("-protocol_whitelist", "file,pipe"),\n',
+        "",
+        f"{MP3} -k command",
+    ),
+    Mutant(
+        "the working directory is removed",
+        CONVERSION,
+        "with TemporaryDirectory(prefix=_DIRECTORY) as directory:",
+        "with __import__('contextlib').nullcontext(__import__('tempfile').mkdtemp(prefix=_DIRECTORY)) as directory:",
+        f"{FAULTS} -k Send",
+    ),
+    Mutant(
+        "what a killed conversion left is removed",
+        CONVERSION,
+        "    _clear_up_after_the_killed()\n    with",
+        "    with",
+        f"{CRASHES} -k leaves",
+    ),
+    Mutant(
+        "a conversion that goes on keeps its directory",
+        CONVERSION,
+        "time.time() - _LONGEST_SECONDS",
+        "time.time() + 9",
+        f"{CRASHES} -k leaves",
     ),
     # --- nothing lost
     Mutant(
         "a row is reserved on a condition",
-        f"{LAYER}/recordings.py",
+        RECORDINGS_PY,
         "fresh.save(condition=Recording.id.does_not_exist())",
         "fresh.save()",
-        CONTRACT,
+        f"{CONTRACT} -k key",
     ),
     Mutant(
         "other audio under a key is refused",
-        f"{LAYER}/recordings.py",
+        RECORDINGS_PY,
         "if audio is not None and self.wav_sha256 not in (audio.sha256, None):",
         "if False:",
-        CONTRACT,
+        f"{CONTRACT} -k key",
+    ),
+    Mutant(
+        "the first audio claims a ticket's row",
+        RECORDINGS_PY,
+        "self._write(Recording.wav_sha256.does_not_exist(), wav_sha256",
+        "self._write(Recording.id.exists(), wav_sha256",
+        UPLOADS,
     ),
     Mutant(
         "a write is conditional on the generation",
-        f"{LAYER}/recordings.py",
+        RECORDINGS_PY,
         "condition=(Recording.generation == self.generation) & condition",
         "condition=condition",
         RECORDINGS,
     ),
     Mutant(
-        "a lost answer is read back (row)",
-        f"{LAYER}/recordings.py",
+        "a lost answer is read back (reserve)",
+        RECORDINGS_PY,
         "                found = cls._read_back(fresh, error)\n",
         "                raise Unavailable from error\n",
-        FAULTS,
+        f"{FAULTS} -k 'lost and Send'",
+    ),
+    Mutant(
+        "a lost answer is read back (commit)",
+        RECORDINGS_PY,
+        "            found = self._read_back(self, error)\n",
+        "            raise Unavailable from error\n",
+        f"{FAULTS} -k 'lost and Send'",
     ),
     Mutant(
         "a lost answer is read back (user)",
-        f"{LAYER}/users.py",
-        "            stored = cls._find(user.pk)\n",
-        "            stored = None\n",
-        FAULTS,
+        USERS,
+        "                stored = cls._find(user.pk)\n",
+        "                stored = None\n",
+        f"{FAULTS} -k 'lost and SignUp'",
     ),
     Mutant(
-        "only a pending row turns ready",
-        f"{LAYER}/recordings.py",
+        "what is read back is compared",
+        RECORDINGS_PY,
+        "if any(getattr(self, name) != value for name, value in changes.items()):",
+        "if False:",
+        f"{FAULTS} -k 'Send or Upload'",
+    ),
+    Mutant(
+        "a refused condition is told from a fault",
+        AWS,
+        'return aws_code(error) == "ConditionalCheckFailedException"',
+        'return error.cause_response_code == "ConditionalCheckFailedException"',
+        f"{FAULTS} -k 'lost and (Send or Upload)'",
+    ),
+    Mutant(
+        "reads are consistent (user)",
+        USERS,
+        "return cls.get(pk, consistent_read=True)",
+        "return cls.get(pk)",
+        f"{FAULTS} -k consistent",
+    ),
+    Mutant(
+        "reads are consistent (read-back)",
+        RECORDINGS_PY,
+        "return cls.get(row.user, row.id, consistent_read=True)",
+        "return cls.get(row.user, row.id)",
+        f"{FAULTS} -k consistent",
+    ),
+    Mutant(
+        "only a row that may be converted turns ready",
+        RECORDINGS_PY,
         "            _convertible() & same_audio,\n            status=READY",
         "            same_audio,\n            status=READY",
         RECORDINGS,
     ),
     Mutant(
-        "a row past its time is gone",
-        f"{LAYER}/recordings.py",
-        "if row is None or row.expired:",
-        "if row is None:",
+        "only the row's own audio turns it ready",
+        RECORDINGS_PY,
+        "            _convertible() & same_audio,\n            status=READY",
+        "            _convertible(),\n            status=READY",
         RECORDINGS,
     ),
     Mutant(
+        "an upload does not fail another audio's row",
+        RECORDINGS_PY,
+        "_convertible() if ours else _convertible() & same_audio",
+        "_convertible()",
+        UPLOADS,
+    ),
+    Mutant(
+        "a row past its time is gone",
+        RECORDINGS_PY,
+        "if row is None or row.expired:",
+        "if row is None:",
+        f"{RECORDINGS} -k find",
+    ),
+    Mutant(
+        "a row is not removed before its time",
+        RECORDINGS_PY,
+        " & (Recording.expires_at <= int(time.time()))",
+        "",
+        REMOVAL,
+    ),
+    Mutant(
+        "a row that goes meanwhile makes way",
+        RECORDINGS_PY,
+        "            except RecordNotFound:\n                continue",
+        "            except ZeroDivisionError:\n                continue",
+        REMOVAL,
+    ),
+    Mutant(
+        "a row lives as long as its event may wait",
+        RECORDINGS_PY,
+        "self._outlive(REPLAY_SECONDS)",
+        "self._outlive(PENDING_SECONDS)",
+        f"{UPLOADS} {RECORDINGS} -k 'outlives or begin'",
+    ),
+    Mutant(
         "the MP3 belongs to its generation",
-        f"{LAYER}/recordings.py",
+        RECORDINGS_PY,
         'return f"records/{int(self.user)}/{self.id}/{self.generation}/"',
         'return f"records/{int(self.user)}/{self.id}/"',
         REMOVAL,
     ),
     Mutant(
+        "without a key the record is the caller's",
+        CONVERSION,
+        "return row, made or key is None",
+        "return row, made",
+        f"{FAULTS} -k 'Send and lost'",
+    ),
+    Mutant(
+        "a late attempt's MP3 goes with its row",
+        CONVERSION,
+        "        storage.delete_prefix(Recording(user",
+        "        print(Recording(user",
+        f"{CRASHES} -k gone",
+    ),
+    Mutant(
+        "an upload of other audio is dropped",
+        CONVERSION,
+        "    except IdempotencyConflict:\n        pass  #",
+        "    except ZeroDivisionError:\n        pass  #",
+        f"{UPLOADS} -k 'audio'",
+    ),
+    Mutant(
+        "an event is for its generation",
+        CONVERSION,
+        "if row.generation != generation:",
+        "if False:",
+        f"{UPLOADS} -k earlier",
+    ),
+    Mutant(
+        "a final row is not converted again",
+        CONVERSION,
+        "if not row.final and not _attempt",
+        "if not _attempt",
+        f"{UPLOADS} -k 'second or after'",
+    ),
+    Mutant(
+        "an MP3 whose row went is taken back",
+        CONVERSION,
+        "    except RecordNotFound:\n        storage.delete(key)\n        raise",
+        "    except RecordNotFound:\n        raise",
+        f"{UPLOADS} -k removed",
+    ),
+    Mutant(
+        "who lost takes its MP3 back",
+        CONVERSION,
+        "    storage.delete(key)  # another attempt was first",
+        "    pass  #",
+        f"{UPLOADS} -k 'different or requests'",
+    ),
+    Mutant(
+        "the WAV goes when it is converted",
+        CONVERSION,
+        ".mp3_prefix)\n    storage.delete(key)",
+        ".mp3_prefix)",
+        f"{UPLOADS} -k ready",
+    ),
+    Mutant(
+        "a fault of ours is said in the row",
+        CONVERSION,
+        "        row.fail(fault if fault.code == ConversionError.code else ConversionError())\n",
+        "",
+        f"{UPLOADS} -k fault",
+    ),
+    Mutant(
+        "a fault of ours has the event sent again",
+        CONVERSION,
+        "        raise fault from error\n",
+        "",
+        f"{UPLOADS} -k fault",
+    ),
+    Mutant(
+        "a timeout keeps the WAV",
+        CONVERSION,
+        'extra={"record": row.id})\n        return False',
+        'extra={"record": row.id})',
+        f"{UPLOADS} {REMOVAL} -k time",
+    ),
+    Mutant(
+        "the converter stops before Lambda does",
+        CONVERT,
+        "CONVERSION_SHARE = 0.9",
+        "CONVERSION_SHARE = 9",
+        f"{UPLOADS} -k time",
+    ),
+    Mutant(
+        "an object that is not there is no upload",
+        CONVERSION,
+        "    except storage.Missing:\n        return False",
+        "    except storage.Missing:\n        return True",
+        UPLOADS,
+    ),
+    Mutant(
         "S3 compares the SHA-256",
-        f"{LAYER}/storage.py",
+        STORAGE,
         "                    ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),\n",
         "",
-        FAULTS,
+        f"{FAULTS} -k told",
     ),
     Mutant(
-        "a short answer of S3 is not served",
-        f"{LAYER}/storage.py",
-        "or length != last - first + 1:",
-        "or False:",
-        FAULTS,
+        "a body that stops midway is resumed",
+        STORAGE,
+        "                log_fault(error)\n                if first",
+        "                raise Unavailable from error\n                if first",
+        f"{FAULTS} -k body",
     ),
-    Mutant("an upload is read as one version", f"{LAYER}/storage.py", ", IfMatch=self._etag", "", UPLOADS),
+    Mutant(
+        "a body that is wrong at its end is a fault",
+        STORAGE,
+        "                if first > last:\n",
+        "                if False:\n",
+        f"{FAULTS} -k body",
+    ),
+    Mutant(
+        "another range than was asked for is not served",
+        STORAGE,
+        'if not range_given.startswith(f"bytes {first}-{last}/") or',
+        "if",
+        f"{FAULTS} -k body",
+    ),
+    Mutant("a short answer of S3 is not served", STORAGE, " or length != last - first + 1:", ":", f"{FAULTS} -k body"),
+    Mutant(
+        "an upload is read as one version",
+        STORAGE,
+        "return _stream(self._key, 0, self.size - 1, IfMatch=self._etag)",
+        "return _stream(self._key, 0, self.size - 1)",
+        f"{UPLOADS} -k replaced",
+    ),
+    Mutant(
+        "a damaged answer of DynamoDB is noticed",
+        AWS,
+        '    register("needs-retry.dynamodb", _check_whole)\n',
+        "",
+        f"{FAULTS} -k garbled",
+    ),
+    Mutant(
+        "silence is not waited out at each call",
+        AWS,
+        '    register("needs-retry", patience.judge)\n',
+        "",
+        f"{FAULTS} -k 'timeout and outage'",
+    ),
+    Mutant(
+        "AWS's clients wait shortly",
+        AWS,
+        "CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 1, 5, 3",
+        "CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 15, 30, 4",
+        f"{FAULTS} -k 'timeout and Get'",
+    ),
+    Mutant(
+        "DynamoDB is called three times at most",
+        AWS,
+        "max_retry_attempts = ATTEMPTS - 1",
+        "max_retry_attempts = ATTEMPTS",
+        f"{FAULTS} -k 'http_500 and always'",
+    ),
+    Mutant(
+        "what AWS's parsers raise is a fault",
+        AWS,
+        "ClientError, ResponseParserError, PynamoDB",
+        "ClientError, PynamoDB",
+        f"{FAULTS} -k 'Upload and garbled'",
+    ),
+    # --- nothing left
+    Mutant("a removed row takes its MP3 along", REMOVE, "    storage.delete_prefix(row.mp3_prefix)\n", "", REMOVAL),
+    Mutant("a removed row takes its upload along", REMOVE, "    storage.delete(row.upload_key)\n", "", REMOVAL),
+    Mutant("a changed row takes nothing along", REMOVE, 'if item["eventName"] == "REMOVE":', "if True:", REMOVAL),
     Mutant(
         "one bad item holds nothing up",
-        "functions/remove_audio/app.py",
+        REMOVE,
         '            failures.append({"itemIdentifier": number})\n',
         "            raise\n",
         REMOVAL,
     ),
+    # --- what is served
     Mutant(
-        "AWS's clients wait shortly",
-        f"{LAYER}/aws.py",
-        "CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 1, 5, 3",
-        "CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 15, 30, 4",
-        FAULTS,
+        "a large MP3 goes by a signed address", GET, "if size > MAX_INLINE_BYTES:", "if False:", f"{UPLOADS} -k ready"
+    ),
+    Mutant("If-Range", GET, 'if headers.get("if-range", etag) != etag:', "if False:", f"{CONTRACT} -k if_range"),
+    Mutant("a range past the end", GET, "if int(first) >= size:", "if False:", f"{CONTRACT} -k satisfiable"),
+    Mutant(
+        "a header's plain name is ASCII",
+        GET,
+        """if " " <= c <= "~" and c not in '"\\\\%/'""",
+        'if c >= " "',
+        f"{CONTRACT} {HOSTILE} -k 'download or injection'",
+    ),
+    Mutant(
+        "an id is in its canonical form", GET, 'if record_id != query["id"].lower() or', "if", f"{CONTRACT} -k unknown"
     ),
     # --- nothing leaked
     Mutant(
         "what nobody foresaw is a 503 without its text",
-        f"{LAYER}/api.py",
+        API,
         "    app.exception_handler(Exception)(_unexpected)\n",
         "",
-        FAULTS,
+        f"{FAULTS} -k nobody",
     ),
     Mutant(
-        "a link's storage is not public",
+        "an error's text is not logged",
+        AWS,
+        'extra={"error": type(error).__name__, "aws_code": aws_code(error)}',
+        'extra={"error": str(error), "aws_code": aws_code(error)}',
+        f"{FAULTS} -k SignUp",
+    ),
+    Mutant(
+        "the bucket is not public",
         "template.yaml",
         "RestrictPublicBuckets: true",
         "RestrictPublicBuckets: false",
-        TEMPLATE,
+        f"{TEMPLATE} -k bucket",
+    ),
+    Mutant(
+        "the bucket takes TLS only",
+        "template.yaml",
+        'Condition: {Bool: {"aws:SecureTransport": "false"}}',
+        'Condition: {Bool: {"aws:SecureTransport": "true"}}',
+        f"{TEMPLATE} -k bucket",
+    ),
+    Mutant(
+        "a function may do what it does and no more",
+        "template.yaml",
+        "            - Sid: ReadAudio\n              Effect: Allow\n              Action: s3:GetObject",
+        "            - Sid: ReadAudio\n              Effect: Allow\n              Action: s3:*",
+        f"{TEMPLATE} -k more",
+    ),
+    Mutant(
+        "access logs hold no link",
+        "template.yaml",
+        '"route":"$context.routeKey"',
+        '"route":"$context.path"',
+        f"{TEMPLATE} -k access",
     ),
 )
 
 
-def survives(mutant: Mutant) -> bool:
-    """Whether every test stays green without the guard."""
+def noticed(mutant: Mutant | None, tests: str) -> bool:
+    """Whether a test goes red in a copy of the project with the mutant in it. RuntimeError where none could run."""
     with tempfile.TemporaryDirectory(prefix="records-mutant-") as folder:
         copy = Path(folder) / "records"
         left_out = shutil.ignore_patterns(
-            ".git", ".venv", ".sam", ".local", ".aws-sam", "*_cache", "__pycache__", ".hypothesis"
+            ".git", ".venv", ".sam", ".lint", ".local", ".aws-sam", "*_cache", "__pycache__", ".hypothesis"
         )
         shutil.copytree(ROOT, copy, ignore=left_out)
         for tools in (".venv", ".sam", ".local"):  # nothing of these is written to
             if (ROOT / tools).exists():
                 (copy / tools).symlink_to(ROOT / tools)
-        path = copy / mutant.file
-        text = path.read_text(encoding="utf-8")
-        if text.count(mutant.old) < 1:
-            sys.exit(f"{mutant.guard}: not found in {mutant.file} any more; mend tests/mutants.py")
-        path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+        if mutant:
+            path = copy / mutant.file
+            path.write_text(path.read_text(encoding="utf-8").replace(mutant.old, mutant.new), encoding="utf-8")
         ffmpeg = os.environ.get("FFMPEG") or str(ROOT / ".local/build/sam/FfmpegLayer/bin/ffmpeg")
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", mutant.tests]
+        own = Path(folder) / "tmp"
+        own.mkdir()
         done = subprocess.run(
-            command, cwd=copy, env={**os.environ, "FFMPEG": ffmpeg}, capture_output=True, timeout=900, check=False
+            [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *shlex.split(tests)],
+            cwd=copy,
+            env={**os.environ, "FFMPEG": ffmpeg, "TMPDIR": str(own), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
         )
-        return done.returncode == 0
+        if done.returncode > 1:  # interrupted, a usage error, or no test of that name: nothing was seen to go red
+            raise RuntimeError(f"{mutant.guard if mutant else tests}: the tests could not run\n{done.stdout[-2000:]}")
+        return done.returncode == 1
 
 
 def main() -> int:
@@ -260,16 +683,28 @@ def main() -> int:
     parser.add_argument("words", nargs="*", help="only the guards whose name has one of these words")
     words = parser.parse_args().words
     chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.guard for word in words)]
-    survivors = 0
     for mutant in chosen:
-        started = time.monotonic()
-        alive = survives(mutant)
-        survivors += alive
-        print(
-            f"{'SURVIVED' if alive else 'caught':8}  {mutant.guard:48}  {time.monotonic() - started:4.0f} s", flush=True
-        )
+        found = (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.old)
+        if found != 1:
+            sys.exit(f"{mutant.guard}: found {found} times in {mutant.file}, not once; mend tests/mutants.py")
+    selections = sorted({mutant.tests for mutant in chosen})
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        before = pool.map(lambda tests: noticed(None, tests), selections)
+        red = [tests for tests, bad in zip(selections, before, strict=True) if bad]
+        if red:
+            sys.exit(f"red before any guard was taken out: {red}")
+        print(f"{len(selections)} selections of tests, all green with every guard in its place", flush=True)
+        survivors = 0
+        for mutant, (caught, seconds) in zip(chosen, pool.map(_timed, chosen), strict=True):
+            survivors += not caught
+            print(f"{'caught' if caught else 'SURVIVED':8}  {mutant.guard:50}  {seconds:4.0f} s", flush=True)
     print(f"{len(chosen)} guards taken out, {len(chosen) - survivors} caught")
     return 1 if survivors else 0
+
+
+def _timed(mutant: Mutant) -> tuple[bool, float]:
+    started = time.monotonic()
+    return noticed(mutant, mutant.tests), time.monotonic() - started
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,6 +133,31 @@ def test_a_large_object_is_read_in_ranges(cloud: Cloud) -> None:
         assert answer["Body"].read() == audio[first : last + 1]
     assert storage.get_object(Bucket=bucket, Key="tests/large")["Body"].read() == audio
     storage.delete_object(Bucket=bucket, Key="tests/large")
+
+
+def test_started_again_at_once(own_cloud: Cloud | None, tmp_path: Path) -> None:
+    """While the one before, which was told to end, is still writing down its data."""
+    if own_cloud is None:
+        pytest.skip("starts and stops a cloud")
+    port = free_port()
+    program = (
+        "import sys, time; from pathlib import Path; from local.cloud import Cloud;"
+        "cloud = Cloud(int(sys.argv[1]), Path(sys.argv[2]), report=lambda _: None); cloud.start();"
+        "print(cloud._emulator.pid, flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", program, str(port), str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout
+        emulator = int(starter.stdout.readline())
+        os.kill(emulator, signal.SIGSTOP)  # it ends slowly
+        starter.kill()
+    goes_on = threading.Timer(2, os.kill, (emulator, signal.SIGCONT))
+    goes_on.start()
+    second = Cloud(free_port(), tmp_path, report=lambda _: None)
+    second.start()
+    assert goes_on.finished.is_set()
+    assert second.running()
+    second.stop()
 
 
 def test_the_emulator_ends_with_who_started_it(own_cloud: Cloud | None, tmp_path: Path) -> None:
