@@ -77,6 +77,7 @@ load: $(INSTALLED) ## 5000 requests from 32 clients against a local cloud, every
 
 bench: $(INSTALLED) ## Measure: some ten minutes of a quiet machine (the server beside needs PostgreSQL)
 	@.venv/bin/uv pip install --quiet --python $(PY) -r tests/benchmarks/requirements.txt
+	@$(PY) -m local.run --build
 	@$(PY) -m tests.benchmarks
 
 mutants: $(INSTALLED) ## Take out each guard, one by one, and see a test go red

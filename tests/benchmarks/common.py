@@ -103,11 +103,11 @@ def _ten_seconds(rate: int, channels: int) -> bytes:
 
 
 def ffmpeg() -> str:
-    """The ffmpeg to measure: $FFMPEG, else the layer's as `make build` or `make run` left it."""
-    built = (ROOT / build / "FfmpegLayer/bin/ffmpeg" for build in (".aws-sam/build", ".local/build/sam"))
-    found = os.environ.get("FFMPEG") or next((str(path) for path in built if path.exists()), shutil.which("ffmpeg"))
+    """The ffmpeg to measure: $FFMPEG, else the layer's, as it was built for this machine."""
+    built = ROOT / ".local/build/sam/FfmpegLayer/bin/ffmpeg"
+    found = os.environ.get("FFMPEG") or (str(built) if built.exists() else shutil.which("ffmpeg"))
     if not found:
-        sys.exit("There is no ffmpeg to measure: run `make build` first, or set FFMPEG.")
+        sys.exit("There is no ffmpeg to measure: run `make bench`, or set FFMPEG.")
     return found
 
 
