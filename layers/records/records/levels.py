@@ -45,7 +45,7 @@ class Meter:
     """Measures 16-bit PCM that arrives in pieces of any size, in constant memory, however long it becomes.
 
     The loudest sample is kept for each of a row of equal bins. When the row is full its bins are joined in pairs, so
-    it holds 800 to 1600 bins at the end, out of which the 200 peaks are made.
+    it holds 400 bins at least of all but the shortest, out of which the 200 peaks are made.
     """
 
     def __init__(self, channels: int, expected: int = 0) -> None:
@@ -54,7 +54,7 @@ class Meter:
         self._width = 2 * channels  # bytes of a frame
         self._channels = channels
         self._bins: list[int] = []
-        self._bin_frames = max(1, expected // (_MAX_BINS // 2))
+        self._bin_frames = max(1, expected // (_MAX_BINS // 4))
         self._open = 0  # frames in the last bin
         self._squares = 0.0
         self._rest = b""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -21,6 +22,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from records import mpeg
 from records.errors import ConversionError, ConversionTimeout, UnplayableAudio
@@ -28,7 +30,11 @@ from records.levels import Levels, Meter
 from records.settings import settings
 from records.wav import MAX_DURATION, Wav
 
-_PIECE = 64 * 1024  # bytes: what a pipe holds
+_PIECE = 64 * 1024  # bytes: what a pipe holds unless it is widened
+_PIPE = 1024 * 1024  # bytes that a pipe is asked to hold: six seconds of stereo
+# Served at once, each 32 KiB of sound would make this process and ffmpeg change places on the processor. So the pipes
+# are served together, every 20 ms, or so often that even an ffmpeg 400 times as fast as real time would never wait.
+_LEISURE, _FASTEST = 0.02, 400
 _PATIENCE = 0.5  # s between two looks at the clock while ffmpeg is silent, and at what it writes while it is not
 _STDERR_KEPT = 2_000  # bytes, for the log
 _TOLERANCE = 0.1  # s: by how much an MP3 may be longer or shorter than its WAV file
@@ -43,6 +49,12 @@ _EMPTY_ID3 = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)
 
 # Exit statuses of ffmpeg that are the audio's fault: AVERROR_INVALIDDATA & 0xFF, and "too many decoding errors".
 _CANNOT_DECODE = (183, 69)
+
+# Decoders whose samples the encoder may have as they are: integers of at most 32 bits.
+_INTEGERS = frozenset(
+    [f"pcm_{form}" for form in ("u8", "s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "alaw", "mulaw")]
+    + ["adpcm_ms", "adpcm_ima_wav", "gsm_ms"]
+)
 
 # Sample rates of MPEG-1 and MPEG-2, and the constant bit rates (kbit/s) of layer III at each (ISO/IEC 11172-3,
 # 13818-3). Those of "MPEG 2.5" (8 to 12 kHz) and 16 kHz are left out: the encoder's delay and padding, up to 1727
@@ -124,6 +136,7 @@ class _Plan:
     """The MP3 that a WAV file becomes.
 
     rate: Hz. kbits: kbit/s in all. filters: ffmpeg's, up to the encoder. max_duration: s, no more than which can come.
+    flow: bytes for a second of sound, of those that go in and those that come out whichever are more.
     """
 
     codec: str
@@ -132,22 +145,26 @@ class _Plan:
     kbits: int
     filters: str
     max_duration: int
+    flow: float
 
     @classmethod
     def of(cls, wav: Wav, bitrate: int) -> _Plan:
         channels = min(wav.channels, 2)
         kbits = bitrate * channels
         rate = mp3_rate(wav.sample_rate, kbits)
+        mixed = [*([_downmix(wav)] if wav.channels > 2 else []), *_resample(wav, rate)]
         filters = [
             *_trim(wav),
-            "aformat=sample_fmts=s32|s32p",  # before all else is done to them, floats above full scale are clipped
-            *([_downmix(wav)] if wav.channels > 2 else []),
-            *_resample(wav, rate),
+            # Floats above full scale are clipped before all else; and 16 bits are too few to mix and to resample in.
+            *(["aformat=sample_fmts=s32|s32p"] if mixed or wav.codec not in _INTEGERS else []),
+            *mixed,
             f"aformat=sample_fmts=fltp:channel_layouts={'mono' if channels == 1 else 'stereo'}",
         ]
         most = wav.duration if wav.duration is not None else wav.data_bytes * mpeg.MOST_SAMPLES / wav.sample_rate
         # A second more is more than any delay or rounding.
-        return cls(wav.codec, rate, channels, kbits, ",".join(filters), int(min(most, MAX_DURATION)) + 2)
+        duration = int(min(most, MAX_DURATION)) + 2
+        flow = max(wav.data_bytes / wav.duration if wav.duration else 0, 2 * channels * rate)
+        return cls(wav.codec, rate, channels, kbits, ",".join(filters), duration, flow)
 
     def command(self, ffmpeg: str, path: Path) -> list[str]:
         """ffmpeg's command line. It is told what it reads, and may open nothing but its pipes and the MP3."""
@@ -340,20 +357,22 @@ class _Run:
     def _serve(self, process: subprocess.Popen[bytes], feed: Iterator[bytes | memoryview], meter: Meter) -> None:
         """Serve the pipes until ffmpeg has closed all of its ends, or the deadline comes."""
         stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
-        assert stdin is not None  # noqa: S101
+        assert stdin and stdout and stderr  # noqa: S101, PT018
         os.set_blocking(stdin.fileno(), False)
         pending = memoryview(b"")
-        with selectors.DefaultSelector() as selector:
+        leisure = min(_LEISURE, _PIPE / (self._plan.flow * _FASTEST)) if _widen(stdin) and _widen(stdout) else 0.0
+        with selectors.DefaultSelector() as selector, selectors.DefaultSelector() as end:
             selector.register(stdin, selectors.EVENT_WRITE)
-            for pipe in filter(None, (stdout, stderr)):
+            for pipe in (stdout, stderr):
                 selector.register(pipe, selectors.EVENT_READ)
+            end.register(stderr, selectors.EVENT_READ)  # which ffmpeg closes when it ends
             while selector.get_map():
                 self._check_limits(meter)
                 for key, _ in selector.select(_PATIENCE):
                     if key.fileobj is stdin:
                         pending, ended = self._write(key.fd, pending, feed)
                     else:
-                        piece = os.read(key.fd, _PIECE)
+                        piece = os.read(key.fd, _PIPE)
                         ended = not piece
                         if key.fileobj is stdout:
                             meter.feed(piece)
@@ -363,21 +382,26 @@ class _Run:
                         selector.unregister(key.fileobj)
                         if key.fileobj is stdin:
                             stdin.close()
+                        elif key.fileobj is stderr:
+                            leisure = 0.0
+                            end.unregister(stderr)
+                end.select(leisure)
 
     def _write(self, fd: int, pending: memoryview, feed: Iterator[bytes | memoryview]) -> tuple[memoryview, bool]:
-        """Write what the pipe takes. Returns the rest of the piece, and whether this was the end of writing."""
-        while not pending:
-            following = next(feed, None)
-            if following is None:
-                self._fed = True
+        """Fill the pipe. Returns the rest of the last piece, and whether this was the end of writing."""
+        while True:
+            while not pending:
+                following = next(feed, None)
+                if following is None:
+                    self._fed = True
+                    return pending, True
+                pending = memoryview(following)
+            try:
+                pending = pending[os.write(fd, pending) :]
+            except BlockingIOError:
+                return pending, False
+            except BrokenPipeError:  # ffmpeg reads no more
                 return pending, True
-            pending = memoryview(following)
-        try:
-            return pending[os.write(fd, pending[:_PIECE]) :], False
-        except BlockingIOError:
-            return pending, False
-        except BrokenPipeError:  # ffmpeg reads no more
-            return pending, True
 
     def _check_limits(self, meter: Meter) -> None:
         """Stop an ffmpeg that takes too long, or that writes without end."""
@@ -389,6 +413,14 @@ class _Run:
             written = self._path.stat().st_size if self._path.exists() else 0
             if written > self._max_bytes or meter.frames > self._max_frames:
                 raise ConversionError
+
+
+def _widen(pipe: IO[bytes]) -> bool:
+    """Ask for a pipe of _PIPE bytes. Linux may refuse, and other systems cannot do it."""
+    try:
+        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE) >= _PIPE
+    except (OSError, AttributeError):
+        return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
