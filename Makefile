@@ -67,10 +67,11 @@ sam-local: $(LOCAL) ## Run the functions in containers, with `sam local start-ap
 test-sam-local: $(INSTALLED) ## Run the contract's tests over `sam local` (needs Docker)
 	@$(PYTEST) tests/e2e/sam_local.py
 
-soak: $(INSTALLED) ## Try bad inputs by the thousand: a million fuzzed WAV files, 5,000 generated ones, 500 requests an operation
+soak: $(INSTALLED) ## Try what breaks it at full length: a million fuzzed WAV files, 5,000 generated ones, every fault
 	@$(PY) -m local.run --build
 	@$(PY) -m tests.fuzz.fuzz_wav -runs=1000000
-	@FUZZ_EXAMPLES=5000 SCHEMA_EXAMPLES=500 $(PYTEST) -s tests/fuzz/test_wav_structure.py tests/integration/test_schema.py
+	@SOAK=1 FUZZ_EXAMPLES=5000 SCHEMA_EXAMPLES=500 $(PYTEST) -s \
+		tests/fuzz/test_wav_structure.py tests/integration/test_schema.py tests/integration/test_faults.py
 
 load: $(INSTALLED) ## 5000 requests from 32 clients against a local cloud, every answer checked
 	@$(PY) -m tests.load

@@ -78,6 +78,20 @@ def test_broken_form(client: EventClient, account: Account, body: bytes) -> None
     assert set(reply.json) <= {"code", "message", "details"}
 
 
+def test_part_without_a_name(client: EventClient, account: Account) -> None:
+    nameless = b"Content-Disposition: form-data\r\n\r\n1"
+    reply = post(client, account, multipart(), form(account, part("audio", WAV), nameless))
+    assert (reply.status, reply.json["code"]) == (400, "malformed_request")
+
+
+@pytest.mark.parametrize("token", [b"x" * 5000, b"\xff\xfe", b"\0", b""])
+def test_token_in_the_form_that_is_none(client: EventClient, account: Account, token: bytes) -> None:
+    headers = {"Content-Type": multipart()}
+    body = form(account, part("token", token), part("audio", WAV))
+    reply = client.request("POST", "/records", headers, body)
+    assert (reply.status, reply.json["code"]) == (401, "invalid_credentials")
+
+
 def test_ten_thousand_parts(client: EventClient, account: Account) -> None:
     body = form(account, *[part(f"x{number}", b"1") for number in range(10_000)])
     assert_error(post(client, account, multipart(), body), 400, "malformed_request", BROKEN)

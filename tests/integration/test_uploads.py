@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from records.conversion import convert_sent
 from records.errors import ConversionError, RecordsError, Unavailable
 from records.recordings import DAY, Recording
 from records.users import User
-from tests.client import Account, Context, EventClient, Reply, function, send, sign_up
+from tests.client import Account, Context, EventClient, Reply, function, http_event, send, sign_up
 from tests.contract import target
 from tests.integration import events
 from tests.integration.conftest import BUCKET, moto_cloud
@@ -228,6 +229,47 @@ def test_no_time_left(client: EventClient, account: Account) -> None:
     assert (reply.status, reply.json) == (410, {"code": "conversion_timeout", "message": message})
     assert objects() == [key]
     assert record_of(asked).expires_at == pytest.approx(time.time() + 14 * DAY, abs=60)
+    clean_up()
+    assert (rows(), objects()) == ([], [])
+
+
+@pytest.fixture
+def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An ffmpeg that never ends."""
+    script = tmp_path / "ffmpeg"
+    script.write_text("#!/bin/sh\nexec sleep 60\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("FFMPEG", str(script))
+    settings.settings.cache_clear()
+    yield
+    settings.settings.cache_clear()
+
+
+@pytest.mark.usefixtures("hanging")
+def test_the_end_comes_before_lambdas(client: EventClient, account: Account) -> None:
+    """There is time to say in the row that there was none."""
+    asked = ticket(client, account)
+    context = Context(seconds=5)
+    function("convert_upload").lambda_handler(events.object_created(upload(asked, WAV)), context)
+    assert context.get_remaining_time_in_millis() > 0
+    assert look(client, asked).json["code"] == "conversion_timeout"
+
+
+@pytest.mark.usefixtures("hanging")
+def test_a_request_ends_before_lambda_does(account: Account) -> None:
+    """A short file may be long to convert: the client is told of the other road, while there is time to."""
+    context = Context(seconds=6)
+    event = http_event("POST", f"/records?user_id={account.id}", {"Content-Type": "audio/wav", **account.bearer}, WAV)
+    answer = function("create_record").lambda_handler(event, context)
+    assert context.get_remaining_time_in_millis() > 0
+    assert (answer["statusCode"], json.loads(answer["body"])) == (
+        413,
+        {
+            "code": "audio_too_large",
+            "message": "The recording takes too long to convert in one request. Send it through POST /uploads.",
+            "details": {"limit_bytes": 4613734, "use": "POST /uploads"},
+        },
+    )
     clean_up()
     assert (rows(), objects()) == ([], [])
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from records import mp3
 from records.errors import ConversionError, ConversionTimeout, UnplayableAudio
 from records.levels import FLOOR, Levels
 from records.mp3 import Conversion, convert, mp3_rate
@@ -69,6 +70,23 @@ def share(samples: array[int], hertz: float, rate: int) -> float:
     imaginary = sum(sample * math.sin(turn) for sample, turn in zip(samples, turns, strict=True))
     energy = sum(sample * sample for sample in samples)
     return 2 * (real**2 + imaginary**2) / (len(samples) * energy) if energy else 0.0
+
+
+def test_command() -> None:
+    """ffmpeg is told all that it would otherwise guess at, and may open nothing but its pipes and the MP3."""
+    quad = wav(fmt(channels=4, rate=96000, bits=24), bytes(24))
+    assert mp3._Plan.of(inspect(BytesSource(quad)), 64).command("/opt/bin/ffmpeg", Path("/x/audio.mp3")) == [
+        *("/opt/bin/ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y"),
+        *("-protocol_whitelist", "file,pipe"),
+        *("-f", "wav", "-ignore_length", "1", "-c:a", "pcm_s24le", "-i", "pipe:0"),
+        "-filter_complex",
+        "[0:a]aformat=sample_fmts=s32|s32p,pan=stereo|c0=0.453083*c0+0.320375*c2+0.226542*c3|c1=0.453083*c1+0.320375*c2+0.226542*c3,"
+        "apad=whole_len=512,aresample=48000,atrim=end_sample=1,"
+        "aformat=sample_fmts=fltp:channel_layouts=stereo,asplit[mp3][pcm]",
+        *("-map", "[mp3]", "-c:a", "libmp3lame", "-b:a", "128k", "-map_metadata", "-1"),
+        *("-fflags", "+bitexact", "-flags:a", "+bitexact", "-f", "mp3", "file:/x/audio.mp3"),
+        *("-map", "[pcm]", "-c:a", "pcm_s16le", "-f", "s16le", "pipe:1"),
+    ]
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case.name)
@@ -250,6 +268,15 @@ def test_mpeg_with_one_frame_cut(tmp_path: Path) -> None:
     cut = mpeg_frames("fffb10c4", 104, 1)[:100]
     head = fmt(MP3, rate=44100, bits=0, align=1)
     assert refusal(wav(head, cut), tmp_path) == ("unplayable_audio", {"reason": "undecodable"})
+
+
+def test_mpeg_of_more_than_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its length is known only when its frames have been counted. A day is a second here."""
+    monkeypatch.setattr(mp3, "MAX_DURATION", 1)
+    head = fmt(MP3, rate=44100, bits=0, align=1)
+    second, more = (mpeg_frames("fffb10c4", 104, count) for count in (38, 39))  # of 1152 samples
+    assert to_mp3(wav(head, second), tmp_path).duration == 38 * 1152 / 44100
+    assert refusal(wav(head, more), tmp_path) == ("unplayable_audio", {"reason": "too_long"})
 
 
 def test_not_a_number(tmp_path: Path) -> None:
