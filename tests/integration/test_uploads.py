@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import struct
 import threading
@@ -11,11 +12,12 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from records import settings, storage
+from records import recordings, settings, storage
 from records.conversion import convert_sent
 from records.errors import ConversionError, RecordsError, Unavailable
 from records.recordings import DAY, Recording
@@ -539,8 +541,15 @@ def direct(account: Account, wav: bytes) -> tuple[str, bool] | str:
 
 @pytest.mark.parametrize("ticketed", [False, True])
 @pytest.mark.parametrize("other", [WAV, OTHER])
-def test_two_requests_with_one_key(client: EventClient, other: bytes, ticketed: bool) -> None:
-    """The whole second request comes between two steps of the first: one record, made once."""
+def test_two_requests_with_one_key(
+    client: EventClient, other: bytes, ticketed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole second request comes between two steps of the first: one record, made once.
+
+    Each look at the clock is a second later, so that whoever joins a row always has to lengthen its life: with the real
+    clock that call would be there only when a second turns over in between."""
+    seconds = itertools.count(int(time.time()))
+    monkeypatch.setattr(recordings, "time", SimpleNamespace(time=lambda: float(next(seconds))))
 
     def begun() -> Account:
         empty_cloud()
