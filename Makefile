@@ -4,6 +4,8 @@
 
 # Tools of this size take twice as long without their bytecode.
 unexport PYTHONDONTWRITEBYTECODE
+# What is said to this Makefile (PYTHON=...) is not said to those of the layers, which SAM calls.
+MAKEOVERRIDES =
 
 PORT = 8000
 STAGE = dev
@@ -16,7 +18,7 @@ PY = .venv/bin/python
 # SAM CLI looks for uv on PATH, and counts its calls for AWS unless it is told not to.
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} .sam/bin/sam
 # The tests run the ffmpeg that the local stack was built with, and not any other.
-PYTEST = FFMPEG=$(CURDIR)/.local/build/sam/FfmpegLayer/bin/ffmpeg $(PY) -m pytest
+PYTEST = FFMPEG="$(CURDIR)/.local/build/sam/FfmpegLayer/bin/ffmpeg" $(PY) -m pytest
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'

@@ -163,7 +163,10 @@ class Cloud:
             build(self.report)
         ffmpeg = self.folder / "ffmpeg"  # a link of our own: the next build replaces the original while we run
         ffmpeg.unlink(missing_ok=True)
-        os.link(BUILD / "sam/FfmpegLayer/bin/ffmpeg", ffmpeg)
+        try:
+            os.link(BUILD / "sam/FfmpegLayer/bin/ffmpeg", ffmpeg)
+        except OSError:  # a folder on another filesystem, as a test's /tmp often is
+            shutil.copy2(BUILD / "sam/FfmpegLayer/bin/ffmpeg", ffmpeg)
         parameters = {
             "Stage": "local",
             "Architecture": str(ARCHITECTURE),
@@ -198,7 +201,7 @@ class Cloud:
             *("deploy", "--template-file", str(template), "--stack-name", STACK, "--s3-bucket", artifacts),
             *("--no-resolve-s3", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
             *("--no-confirm-changeset", "--no-progressbar", "--tags", f"fingerprint={stamp}"),
-            *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
+            *("--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())),
             environment={
                 "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._gateway}",
                 "AWS_ACCESS_KEY_ID": "test",

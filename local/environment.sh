@@ -35,7 +35,7 @@ find_python() {
 python=$(find_python) || python=
 if [ -z "$python" ]; then
     echo "Records needs Python 3.11 or newer (up to 3.14), and there is none: neither on PATH nor among pyenv's versions." >&2
-    echo "Install one, such as python3.13, or name it: make PYTHON=/path/to/python3" >&2
+    echo "Install one, such as python3.13, or name it: make run PYTHON=/path/to/python3" >&2
     exit 1
 fi
 if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then

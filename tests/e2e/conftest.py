@@ -25,7 +25,7 @@ def own_cloud(deployed: str) -> Iterator[Cloud | None]:
     if deployed:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="records-e2e-") as folder:
+    with tempfile.TemporaryDirectory(prefix="records e2e ") as folder:
         build(print, thorough=True)
         with Cloud(0, Path(folder)) as cloud:
             yield cloud

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -26,12 +27,19 @@ from tests.client import Account, HttpClient, form, send, sign_up
 from tests.wavs import sample
 
 
+def elsewhere(*_: object) -> None:
+    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+
 @pytest.fixture(scope="module")
 def again(own_cloud: Cloud | None) -> Iterator[tuple[Cloud, dict[str, Any], list[str]]]:
-    """A cloud that was stopped and started again; a record from before; what it said the second time."""
+    """A cloud that was stopped and started again; a record from before; what it said the second time.
+
+    As if its folder were on another filesystem than the project, which no hard link leads to."""
     if own_cloud is None:
         pytest.skip("starts and stops a cloud")
-    with tempfile.TemporaryDirectory(prefix="records-e2e-") as folder:
+    with tempfile.TemporaryDirectory(prefix="records-e2e-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "link", elsewhere)
         port = free_port()
         with Cloud(port, Path(folder)) as cloud:
             client = HttpClient(cloud.url)
