@@ -22,13 +22,14 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Error, Locator,
 from tests.client import HttpClient
 from tests.e2e.browser import CHROMIUM, Line, Visit, chromium, speech, tone
 from tests.hearing import heard
+from tests.wavs import sample
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium")
 
 DOCS = Path(__file__).parents[2] / "docs"
 HERTZ = 440
 PATIENCE = 60_000  # ms that the slowest step of a short recording may take on a busy machine
-expect.set_options()
+expect.set_options(timeout=PATIENCE)
 LIGHT: dict[str, Any] = {"viewport": {"width": 1000, "height": 836}, "color_scheme": "light"}
 DARK: dict[str, Any] = {**LIGHT, "color_scheme": "dark"}
 PHONE: dict[str, Any] = {
@@ -545,12 +546,14 @@ def test_sending_is_cancelled_and_taken_up_again(open_page: Open, line: Line, wa
 def test_a_file_that_is_refused_is_explained(open_page: Open) -> None:
     visit = sign_up(open_page())
     rifle = {"name": "odd.wav", "mimeType": "audio/wav", "buffer": b"RIFF\x04\x00\x00\x00AVI and more of it"}
-    empty = {"name": "mute.wav", "mimeType": "audio/wav", "buffer": b"RIFF\x04\x00\x00\x00WAVE"}
-    choose(visit, rifle, empty)
-    mute, odd = items(visit).nth(0), items(visit).nth(1)
+    headless = {"name": "bare.wav", "mimeType": "audio/wav", "buffer": b"RIFF\x04\x00\x00\x00WAVE"}
+    empty = {"name": "mute.wav", "mimeType": "audio/wav", "buffer": sample(0)}
+    choose(visit, rifle, headless, empty)
+    mute, bare, odd = (items(visit).nth(n) for n in range(3))
     expect(odd.locator(".note")).to_contain_text("This is not a WAV file that the service can read")
-    expect(mute.locator(".note")).to_contain_text("There is nothing in this file that could be played.")
-    for item in (odd, mute):
+    expect(bare.locator(".note")).to_contain_text("This WAV file is damaged, or of a form that cannot be converted")
+    expect(mute.locator(".note")).to_have_text("There is no sound in this file.")
+    for item in (odd, bare, mute):
         expect(item.locator(".note")).to_have_class(re.compile("problem"))
         expect(item.get_by_role("button", name="Try again")).to_be_hidden()
     assert set(visit.answers("POST", "/records")) == {415, 422}
@@ -558,8 +561,8 @@ def test_a_file_that_is_refused_is_explained(open_page: Open) -> None:
     dialog = visit.page.get_by_role("dialog")
     expect(dialog).to_have_text(re.compile("This recording was not sent. If you remove it, it is gone. Remove it?"))
     dialog.get_by_role("button", name="Remove").click()
-    expect(items(visit)).to_have_count(1)
-    expect(items(visit).first).to_be_focused()
+    expect(items(visit)).to_have_count(2)
+    expect(items(visit).last).to_be_focused()
 
 
 def test_a_long_file_that_is_refused_is_explained(open_page: Open) -> None:
@@ -647,6 +650,76 @@ def test_two_tabs_send_one_recording_once(open_page: Open, line: Line, wavs: Pat
     items(second).first.get_by_role("button", name="Remove").click()
     second.page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(items(first)).to_have_count(0)
+
+
+def test_cancelled_in_another_tab(open_page: Open, line: Line, wavs: Path) -> None:
+    first = sign_up(open_page(proxy=line.proxy))
+    line.slow(20_000)
+    choose(first, wavs / "short.wav")
+    expect(items(first).first.locator(".amount")).to_be_visible()
+    second = open_page(same=first)
+    items(second).first.get_by_role("button", name="Cancel").click()
+    for visit in (first, second):
+        expect(items(visit).first.locator(".note")).to_contain_text("Cancelled.")
+    line.mend()
+    first.page.wait_for_timeout(3000)
+    assert first.answers("POST", "/records") == []
+    items(second).first.get_by_role("button", name="Send").click()
+    ready(items(first).first)
+    # 200 where all of it had left the browser before it was cancelled: it is one record all the same.
+    assert first.answers("POST", "/records") + second.answers("POST", "/records") in ([200], [201])
+
+
+def test_discarded_beside_another_tab(open_page: Open) -> None:
+    first = sign_up(open_page())
+    first.page.get_by_role("button", name="Record").click()
+    recorded(first.page, 2)
+    second = open_page(same=first)
+    first.page.get_by_role("button", name="Discard").click()
+    first.page.get_by_role("dialog").get_by_role("button", name="Discard").click()
+    expect(first.page.locator("#live")).to_have_text("The recording was discarded.")
+    first.page.reload()
+    for visit in (first, second):
+        expect(items(visit)).to_have_count(0)
+
+
+def test_a_browser_that_is_full_and_another_tab(open_page: Open, line: Line, wavs: Path) -> None:
+    first = sign_up(open_page(proxy=line.proxy))
+    second = open_page(same=first)
+    line.slow(50_000)
+    first.page.evaluate("""() => {
+      const put = IDBObjectStore.prototype.put;
+      IDBObjectStore.prototype.put = function (value, key) {
+        if (this.name !== 'parts') return put.call(this, value, key);
+        const enough = performance.now() + 1000; // it writes for a while before there is no room left
+        const write = () => {
+          if (performance.now() > enough) this.transaction.abort();
+          else this.get(['none', 0]).onsuccess = write;
+        };
+        write();
+      };
+    }""")
+    choose(first, wavs / "short.wav")
+    expect(items(first).first.locator(".note")).to_contain_text("This browser has no room to keep it")
+    ready(items(first).first)
+    ready(items(second).first)
+    assert first.answers("POST", "/records") == [201]
+
+
+def test_sound_that_cannot_be_read_just_now(open_page: Open, wavs: Path) -> None:
+    """A part of the sound is not taken for all of it, nor for none."""
+    visit = sign_up(open_page())
+    visit.page.evaluate("""() => {
+      const cursor = IDBObjectStore.prototype.openCursor;
+      IDBObjectStore.prototype.openCursor = function () {
+        IDBObjectStore.prototype.openCursor = cursor;
+        throw new DOMException('Connection to Indexed Database server lost.', 'UnknownError');
+      };
+    }""")
+    choose(visit, wavs / "short.wav")
+    expect(items(visit).first.locator(".note")).to_contain_text("The browser cannot read this recording just now.")
+    ready(items(visit).first)
+    assert visit.answers("POST", "/records") == [201]
 
 
 # ---- for everybody

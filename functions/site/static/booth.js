@@ -121,10 +121,10 @@ export function openBooth({ newItem, begun, kept, dropped, ask, say }) {
     if (!recording || recording.ending) return;
     recording.ending = true;
     await end(recording);
-    recording.release?.();
     if (why) problem(why);
     say(words('say.stopped', { length: spoken(recording.item.duration ?? 0) }));
-    kept(recording.item);
+    await kept(recording.item);
+    recording.release?.();
   }
 
   async function discard() {
@@ -133,9 +133,9 @@ export function openBooth({ newItem, begun, kept, dropped, ask, say }) {
     if (recording.ending) return;
     recording.ending = true;
     await end(recording);
-    recording.release?.();
     say(words('say.discarded'));
-    dropped(recording.item);
+    await dropped(recording.item);
+    recording.release?.(); // not before: another tab would find a recording whose page has died
     byId('record').focus();
   }
 

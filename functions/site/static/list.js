@@ -57,8 +57,9 @@ export class Row {
     this.part('remove').addEventListener('click', () => actions.remove(item));
     this.part('copy').addEventListener('click', () => this.#copy(actions));
     this.part('save').addEventListener('click', async () => {
-      const wav = await store.sound(item);
+      const wav = await store.sound(item).catch(() => null);
       if (wav) download(wav, `${item.name}.wav`);
+      else this.#write(words('problem.unread'));
     });
     this.part('play').addEventListener('click', () => this.player.toggle());
     this.part('seek').addEventListener('input', ({ target }) => this.player.seek(Number(target.value)));
@@ -89,9 +90,8 @@ export class Row {
     this.#showPosition();
     this.#showProgress();
 
-    this.part('note').textContent = this.#note();
+    this.#write(this.#note());
     this.part('note').classList.toggle('problem', ['unsent', 'refused'].includes(item.state));
-    show(this.part('note'), this.part('note').textContent !== '');
     const possible = new Set(ACTIONS[item.state]);
     if (item.state === 'refused' && !item.again) possible.delete('retry');
     if (item.source === 'file') possible.delete('save'); // the person has the file
@@ -123,13 +123,18 @@ export class Row {
     return [item.name.includes(day) ? '' : day, item.duration ? clock(item.duration) : '', bytes ? size(bytes) : ''].filter(Boolean).join(' · ');
   }
 
+  #write(note) {
+    this.part('note').textContent = note;
+    show(this.part('note'), note !== '');
+  }
+
   #note() {
     const { item } = this;
     const progress = this.sender.progress(item);
     const sentences = [];
     if (item.state === 'kept') sentences.push(words(`state.${item.note ?? 'kept'}`));
     if (item.state === 'waiting') sentences.push(words('state.waiting'));
-    if (item.state === 'sending' && progress?.loaded === progress?.total) sentences.push(words('state.finishing'));
+    if (item.state === 'sending' && progress && progress.loaded === progress.total) sentences.push(words('state.finishing'));
     if (item.state === 'converting') sentences.push(words('state.converting'));
     if (['unsent', 'refused'].includes(item.state)) sentences.push(explain(item.problem));
     if (item.state === 'unsent' && item.problem.code !== 'invalid_credentials') sentences.push(words('state.later'));
@@ -177,10 +182,7 @@ export class Row {
     seek.setAttribute('aria-valuetext', words('item.position', { now: spoken(position), all: spoken(all) }));
     this.part('player').classList.toggle('begun', position > 0);
     this.part('clock').textContent = position ? `${clock(position)} / ${clock(all)}` : clock(all);
-    if (player.failed) {
-      this.part('note').textContent = this.#note();
-      show(this.part('note'), true);
-    }
+    if (player.failed) this.#write(this.#note());
     this.#draw();
   }
 
@@ -204,7 +206,7 @@ export class Row {
 
   async #sound() {
     if (this.item.state === 'ready') return audioAddress(this.item.record);
-    const wav = await store.sound(this.item);
+    const wav = await store.sound(this.item).catch(() => null);
     return wav ? URL.createObjectURL(wav) : '';
   }
 

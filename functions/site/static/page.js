@@ -117,6 +117,7 @@ const actions = {
 tabs?.addEventListener('message', async ({ data: id }) => {
   const kept = await store.item(id);
   const row = rows.get(id);
+  if (row && (!kept || kept.state === 'kept')) sender.stop(row.item);
   if (kept && row) list(Object.assign(row.item, kept));
   else if (kept) {
     list(kept);
@@ -128,7 +129,8 @@ tabs?.addEventListener('message', async ({ data: id }) => {
 async function goOn(item) {
   if (item.state === 'recording') {
     await alone(item.id, async () => {
-      const now = (await store.item(item.id)) ?? item;
+      const now = await store.item(item.id);
+      if (!now) return rows.has(item.id) && unlist(item); // another tab has thrown it away
       if (now.state !== 'recording') return;
       if (now.bytes) await changed(Object.assign(item, now, { state: 'kept', note: 'recovered' }));
       else {
@@ -157,10 +159,11 @@ async function bring(files) {
     else if (!(await looksLikeWav(file).catch(() => false))) refuse('problem.not_wav', file);
     else {
       const item = newItem('file', { name: file.name.replace(/\.(wav|wave)$/i, '') || file.name, bytes: file.size });
-      await changed(item);
-      item.unkept = !(await store.addPart(item.id, 0, file));
-      await changed(item);
-      sender.resume(item);
+      sender.resume(item, async () => {
+        await changed(item);
+        item.unkept = !(await store.addPart(item.id, 0, file));
+        await changed(item);
+      });
       added += 1;
     }
   }
@@ -206,9 +209,10 @@ const booth = openBooth({
     row.element.scrollIntoView({ block: 'nearest' });
     row.focus();
   },
-  dropped(item) {
+  async dropped(item) {
     unlist(item);
-    store.remove(item.id).then(() => tabs?.postMessage(item.id));
+    await store.remove(item.id);
+    tabs?.postMessage(item.id);
   },
 });
 

@@ -19,7 +19,7 @@ import * as store from './store.js';
 /** Seconds before the 1st, 2nd … attempt that nobody asked for. The last one repeats. */
 const PAUSES = [3, 10, 30, 60, 300];
 /** Problems that pass. */
-const PASSING = new Set(['network', 'unavailable', 'upload_expired', 'invalid_credentials']);
+const PASSING = new Set(['network', 'unavailable', 'upload_expired', 'invalid_credentials', 'unread']);
 /** Problems that passed by themselves no more than once: a person may try again all the same. */
 const WORTH_A_TRY = new Set(['conversion_error', 'conversion_timeout', 'record_not_found', 'validation_failed', 'unknown']);
 
@@ -48,12 +48,13 @@ export function createSender({ changed, signedOut }) {
     return changed(item);
   }
 
-  /** Takes an item on, unless another tab has. */
-  async function take(item) {
+  /** Takes an item on, unless another tab has; `prepare` comes first, before any other tab can take it on. */
+  async function take(item, prepare) {
     if (taken.has(item.id)) return;
     taken.add(item.id);
     try {
       await alone(item.id, async () => {
+        await prepare?.();
         const kept = await store.item(item.id);
         if (kept) Object.assign(item, kept); // another tab may have been at it
         if (item.state === 'sending') item.state = 'waiting'; // the page that sent it is gone
@@ -72,7 +73,12 @@ export function createSender({ changed, signedOut }) {
     const user = store.identity();
     if (!user) return failed(item, new Problem('invalid_credentials'));
     if (item.user !== user.id) Object.assign(item, { user: user.id, uploaded: false });
-    const wav = await store.sound(item);
+    let wav;
+    try {
+      wav = await store.sound(item);
+    } catch {
+      return failed(item, new Problem('unread'));
+    }
     if (!wav) return become(item, 'refused', { problem: { code: 'lost' } });
     const controller = new AbortController();
     const progress = { loaded: 0, total: wav.size, speed: 0, controller, marks: [[performance.now(), 0]] };
@@ -145,7 +151,9 @@ export function createSender({ changed, signedOut }) {
     const problem = { code, message, details };
     if (code === 'cancelled') return become(item, 'kept', { note: 'cancelled' });
     if (!PASSING.has(code)) return become(item, 'refused', { problem, again: WORTH_A_TRY.has(code) });
-    if (code === 'invalid_credentials') signedOut();
+    // A late answer about an identity that this browser has given up says nothing of the one it has now.
+    const own = (store.identity()?.id ?? item.user) === item.user;
+    if (code === 'invalid_credentials' && own) signedOut();
     else {
       const attempts = item.attempts ?? 0;
       const pause = Math.max(PAUSES[Math.min(attempts, PAUSES.length - 1)], retryAfter ?? 0);
@@ -166,8 +174,11 @@ export function createSender({ changed, signedOut }) {
       await take(item);
     },
 
-    /** Goes on with an item that was under way when the page was closed. */
+    /** Sends an item that is new (`prepare` keeps it), or was under way when the page was closed. */
     resume: take,
+
+    /** Stops sending what another tab has cancelled or removed. */
+    stop: ({ id }) => running.get(id)?.controller.abort(),
 
     cancel(item) {
       clearTimeout(timers.get(item.id));

@@ -14,7 +14,7 @@ let memoryIdentity = null;
 /** {id, token, name} of this browser's user, or null. */
 export function identity() {
   try {
-    return JSON.parse(localStorage.getItem(IDENTITY));
+    return JSON.parse(localStorage.getItem(IDENTITY)) ?? memoryIdentity;
   } catch {
     return memoryIdentity;
   }
@@ -42,7 +42,10 @@ function database() {
         request.result.createObjectStore('items', { keyPath: 'id' });
         request.result.createObjectStore('parts');
       };
-      request.onsuccess = () => resolve(request.result);
+      request.onsuccess = () => {
+        request.result.onclose = () => { opened = undefined; }; // by the browser, which some do in the background
+        resolve(request.result);
+      };
       request.onerror = () => resolve(null);
     } catch {
       resolve(null);
@@ -102,8 +105,11 @@ export async function keep(item) {
   }
 }
 
+let durable; // asked once: what is not sent yet is not to be what the browser drops when the disk is full
+
 /** Keeps the n-th part of an item's sound: samples or a file. False when only memory was left for it. */
 export async function addPart(id, n, part) {
+  durable ??= navigator.storage?.persist?.().catch(() => {}) ?? true;
   try {
     if (unkept.has(id)) throw new DOMException('in memory already', 'QuotaExceededError');
     await run('readwrite', ['parts'], (store) => store.put(part, [id, n]));
@@ -115,7 +121,7 @@ export async function addPart(id, n, part) {
   }
 }
 
-/** The parts as Blobs: their bytes live with the browser, not in this page's memory. */
+/** The parts as Blobs: their bytes live with the browser, not in this page's memory. Throws when they cannot be read. */
 async function soundParts(id) {
   const parts = [];
   const blob = (part) => (part instanceof Blob ? part : new Blob([part]));
@@ -127,14 +133,15 @@ async function soundParts(id) {
         cursor.continue();
       };
     });
-  } catch {
-    // Memory has it, or nobody has.
+  } catch (error) {
+    if (error.name !== 'NotSupportedError') throw error; // some of it is not all of it
+    // There is no database: memory has it.
   }
   const rest = [...(unkept.get(id) ?? [])].sort(([a], [b]) => a - b);
   return parts.concat(rest.map(([, part]) => blob(part)));
 }
 
-/** An item's sound as a WAV file, or null when the browser has none. */
+/** An item's sound as a WAV file, or null when the browser has none. Throws when it cannot be read just now. */
 export async function sound(item) {
   const parts = await soundParts(item.id);
   if (!parts.length) return null;

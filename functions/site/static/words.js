@@ -74,7 +74,14 @@ const english = {
   'problem.not_wav': '“{name}” is not a WAV file, and only those are taken. Most sound programs can export WAV.',
   'problem.empty': '“{name}” is empty.',
   'problem.unsupported_audio': 'This is not a WAV file that the service can read: either another format under that name, or a rare kind of compression. Export it as WAV, PCM 16 or 24 bit, and bring that.',
-  'problem.unplayable_audio': 'There is nothing in this file that could be played.',
+  'problem.unplayable_audio': 'This WAV file is damaged, or of a form that cannot be converted right. Save it anew as WAV, PCM 16 or 24 bit, and bring that.',
+  'reason.no_data': 'There is no sound in this file.',
+  'reason.no_samples': 'There is no sound in this file.',
+  'reason.too_long': 'This recording is longer than 24 hours. Cut it into parts.',
+  'reason.bad_channels': 'This file says that it has no channel, or more than eight. Mix it down to stereo and bring that.',
+  'reason.bad_sample_rate': 'This file’s sample rate is not between 1 and 384 kHz. Save it at 44.1 or 48 kHz and bring that.',
+  'reason.damaged': 'A part of the sound in this file is damaged. If you have the original, save it anew as WAV, PCM, and bring that.',
+  'reason.undecodable': 'The sound in this file cannot be decoded. If you have the original, save it anew as WAV, PCM, and bring that.',
   'problem.audio_too_large': 'This recording is too large: at most {limit} can be sent. Cut it into parts.',
   'problem.idempotency_conflict': 'Something else was already sent under this recording’s key. Bring the file again.',
   'problem.record_not_found': 'The service no longer has this recording: it did not arrive whole within a day.',
@@ -84,6 +91,7 @@ const english = {
   'problem.validation_failed': 'The service did not accept the name. Change it and try again.',
   'problem.unknown': 'The service answered something unexpected.',
   'problem.playback': 'It cannot be played just now. Try again in a moment.',
+  'problem.unread': 'The browser cannot read this recording just now.',
   'problem.lost': 'The browser has deleted this recording’s sound. If you have the file, bring it again.',
   'microphone.NotAllowedError': 'The browser was not allowed to use the microphone. Allow it in the address bar or in the settings of this site, then press the red button again.',
   'microphone.NotFoundError': 'There is no microphone. Connect one, or bring a WAV file instead.',
@@ -171,7 +179,14 @@ const russian = {
   'problem.not_wav': '«{name}» — не файл WAV, а принимаются только они. Почти любая звуковая программа умеет сохранять в WAV.',
   'problem.empty': 'Файл «{name}» пуст.',
   'problem.unsupported_audio': 'Сервис не может прочесть это как WAV: либо это другой формат под таким именем, либо редкое сжатие. Сохраните запись как WAV, PCM 16 или 24 бита, и принесите её.',
-  'problem.unplayable_audio': 'В этом файле нет ничего, что можно воспроизвести.',
+  'problem.unplayable_audio': 'Этот файл WAV повреждён или такого вида, который нельзя преобразовать верно. Сохраните запись заново как WAV, PCM 16 или 24 бита, и принесите её.',
+  'reason.no_data': 'В этом файле нет звука.',
+  'reason.no_samples': 'В этом файле нет звука.',
+  'reason.too_long': 'Эта запись длиннее 24 часов. Разделите её на части.',
+  'reason.bad_channels': 'В этом файле указано ни одного канала или больше восьми. Сведите запись в стерео и принесите её.',
+  'reason.bad_sample_rate': 'Частота дискретизации этого файла не от 1 до 384 кГц. Сохраните запись с 44,1 или 48 кГц и принесите её.',
+  'reason.damaged': 'Часть звука в этом файле повреждена. Если есть исходная запись, сохраните её заново как WAV, PCM, и принесите.',
+  'reason.undecodable': 'Звук в этом файле не раскодировать. Если есть исходная запись, сохраните её заново как WAV, PCM, и принесите.',
   'problem.audio_too_large': 'Запись слишком велика: отправить можно не больше {limit}. Разделите её на части.',
   'problem.idempotency_conflict': 'Под ключом этой записи уже отправлено что-то другое. Принесите файл ещё раз.',
   'problem.record_not_found': 'У сервиса больше нет этой записи: она не дошла целиком за сутки.',
@@ -181,6 +196,7 @@ const russian = {
   'problem.validation_failed': 'Сервис не принял название. Измените его и попробуйте снова.',
   'problem.unknown': 'Сервис ответил что-то непонятное.',
   'problem.playback': 'Сейчас не воспроизводится. Попробуйте чуть позже.',
+  'problem.unread': 'Браузер сейчас не может прочесть эту запись.',
   'problem.lost': 'Браузер удалил звук этой записи. Если файл у вас есть, принесите его ещё раз.',
   'microphone.NotAllowedError': 'Браузеру не разрешено использовать микрофон. Разрешите его в адресной строке или в настройках сайта и нажмите красную кнопку снова.',
   'microphone.NotFoundError': 'Микрофона нет. Подключите его или принесите файл WAV.',
@@ -211,12 +227,8 @@ export function words(key, values = {}) {
 /** A problem (see api.js) as a sentence. A code that the page does not know speaks for itself, in the service's words. */
 export function explain(problem) {
   const limit = size(problem.details?.max_bytes ?? problem.details?.limit_bytes ?? 0);
-  if (dictionary[`problem.${problem.code}`]) {
-    const sentence = words(`problem.${problem.code}`, { limit });
-    // The reason why a file cannot be played is known to the service alone.
-    return problem.code === 'unplayable_audio' && problem.message ? `${sentence} ${problem.message}` : sentence;
-  }
-  return problem.message || words('problem.unknown');
+  const key = [`reason.${problem.details?.reason}`, `problem.${problem.code}`].find((key) => key in dictionary);
+  return key ? words(key, { limit }) : problem.message || words('problem.unknown');
 }
 
 /** Puts the words into every element that names them by data-words. */
