@@ -123,6 +123,8 @@ MUTANTS = (
         f"{HOSTILE} -k inside",
     ),
     Mutant("a part is given once", BODIES, "    if seen:\n", "    if False:\n", f"{CONTRACT} -k twice"),
+    Mutant("an answer is UTF-8", API, '.encode("utf-8", "replace").decode()', "", f"{HOSTILE} -k names"),
+    Mutant("an error names a few fields", API, " if count > 1][:10]", " if count > 1]", f"{HOSTILE} -k names"),
     Mutant("a JSON name is given once", API, "if len(unique) < len(pairs):", "if False:", f"{CONTRACT} -k invalid"),
     Mutant("JSON has no NaN", API, "parse_constant=_no_constant", "parse_constant=float", CONTRACT),
     Mutant("base64 by the letter", API, "strict_mode=True", "strict_mode=False", f"{HOSTILE} -k base64"),
@@ -229,6 +231,16 @@ MUTANTS = (
         "the conversion's deadline", MP3_PY, "if now >= self._deadline:", "if False:", f"{MP3} -k 'hang or deadline'"
     ),
     Mutant(
+        "the deadline of a feed that gives nothing",
+        MP3_PY,
+        "                self._check_deadline()  #",
+        "                #",
+        f"{MP3} -k deadline",
+    ),
+    Mutant(
+        "what follows the last frame was sound", MP3_PY, "if found.gap > _TAGS else", "if False else", f"{MP3} -k mpeg"
+    ),
+    Mutant(
         "an output without end is stopped",
         MP3_PY,
         "if written > self._max_bytes or meter.frames > self._max_frames:",
@@ -291,7 +303,7 @@ MUTANTS = (
     Mutant(
         "other audio under a key is refused",
         RECORDINGS_PY,
-        "if audio is not None and self.wav_sha256 not in (audio.sha256, None):",
+        "if audio is not None and self.wav_sha256 != audio.sha256:",
         "if False:",
         f"{CONTRACT} -k key",
     ),
@@ -473,14 +485,14 @@ MUTANTS = (
     Mutant(
         "a fault of ours is said in the row",
         CONVERSION,
-        "        row.fail(fault if fault.code == ConversionError.code else ConversionError())\n",
+        "        row.fail(ConversionError())\n",
         "",
         f"{UPLOADS} -k fault",
     ),
     Mutant(
         "a fault of ours has the event sent again",
         CONVERSION,
-        "        raise fault from error\n",
+        "        raise ConversionError from error\n",
         "",
         f"{UPLOADS} -k fault",
     ),

@@ -84,6 +84,22 @@ def test_part_without_a_name(client: EventClient, account: Account) -> None:
     assert (reply.status, reply.json["code"]) == (400, "malformed_request")
 
 
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ("; filename=\"=?utf-8?B?0JfQsNC/?=\"; filename*=utf-8''%D0%97%20%E2%84%961.wav", "З №1.wav"),  # as .NET does
+        ("; filename*=UTF-8'ru'%D0%97.wav", "З.wav"),
+        ("; filename*=UTF-8''..%2F%D0%97.wav; filename=a.wav", "З.wav"),
+        ("; filename=\"a.wav\"; filename*=utf-8''%ff", "a.wav"),
+        ("; filename=\"a.wav\"; filename*=utf-16''%D0%97", "a.wav"),
+        ("; filename=\"a; filename*=utf-8''b\"", "a; filename*=utf-8''b"),
+    ],
+)
+def test_file_name_in_two_ways(client: EventClient, account: Account, more: str, name: str) -> None:
+    reply = post(client, account, multipart(), form(account, part("audio", WAV, more)))
+    assert (reply.status, reply.json["name"]) == (201, name)
+
+
 @pytest.mark.parametrize("token", [b"x" * 5000, b"\xff\xfe", b"\0", b""])
 def test_token_in_the_form_that_is_none(client: EventClient, account: Account, token: bytes) -> None:
     headers = {"Content-Type": multipart()}
@@ -207,6 +223,19 @@ def test_a_key_of_another_names_another_record(client: EventClient, account: Acc
     key = str(uuid.uuid4())
     other = sign_up(client)
     assert send(client, account, WAV, key=key).json["id"] != send(client, other, WAV, key=key).json["id"]
+
+
+def test_names_given_more_than_once(client: EventClient) -> None:
+    """As many as a body holds, of any length, and such as are no text: the answer is small, UTF-8 and soon there."""
+    headers = {"Content-Type": "application/json"}
+    many = "{" + ",".join(f'"{number % 50_000}":0' for number in range(100_000)) + "}"
+    long = '{"' + "x" * 1_000_000 + '":0,"' + "x" * 1_000_000 + '":0}'
+    for body in (many, long, '{"\\ud800":1,"\\ud800":2}'):
+        reply = client.request("POST", "/users", headers, body)
+        assert (reply.status, reply.json["code"]) == (422, "validation_failed")
+        assert 1 <= len(reply.json["details"]) <= 10
+        assert len(reply.body) < 2000
+        reply.body.decode("utf-8")
 
 
 def test_deep_json(client: EventClient) -> None:

@@ -187,7 +187,9 @@ def test_verdict_is_that_of_the_direct_road(client: EventClient, account: Accoun
     assert rows() == []
 
 
-def test_fault_of_ours_then_ready(client: EventClient, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_of_ours_then_ready(
+    client: EventClient, account: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     asked = ticket(client, account)
     key = upload(asked, WAV)
     with monkeypatch.context() as patch:
@@ -196,6 +198,8 @@ def test_fault_of_ours_then_ready(client: EventClient, account: Account, monkeyp
         with pytest.raises(ConversionError):  # so that Lambda delivers the event again, and at last keeps it
             arrived(key)
     settings.settings.cache_clear()
+    [line] = [record for record in caplog.records if record.getMessage() == "conversion failed"]
+    assert "/nowhere/ffmpeg" in line.__dict__["why"]
     reply = look(client, asked)
     assert (reply.status, reply.json) == (410, FAILED_BY_US)
     assert objects() == [key]
@@ -208,7 +212,9 @@ def test_fault_of_ours_then_ready(client: EventClient, account: Account, monkeyp
     assert_holds(asked["id"])
 
 
-def test_fault_that_nobody_foresaw(client: EventClient, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_that_nobody_foresaw(
+    client: EventClient, account: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """The disk is full: an OSError from somewhere."""
     asked = ticket(client, account)
     key = upload(asked, WAV)
@@ -216,6 +222,8 @@ def test_fault_that_nobody_foresaw(client: EventClient, account: Account, monkey
         patch.setattr("tempfile.tempdir", "/nowhere")
         with pytest.raises(ConversionError):
             arrived(key)
+    [line] = [record for record in caplog.records if record.getMessage() == "conversion failed"]
+    assert line.__dict__["why"] == "FileNotFoundError"
     assert look(client, asked).json == FAILED_BY_US
     arrived(key)
     assert_holds(asked["id"])
@@ -472,6 +480,17 @@ def test_key_names_one_record_over_both_roads(client: EventClient, account: Acco
     other = send(client, account, OTHER, key="k")
     assert (other.status, other.json["code"]) == (409, "idempotency_conflict")
     assert_holds(asked["id"])
+
+
+def test_key_of_an_upload_that_was_refused(client: EventClient, account: Account) -> None:
+    """The verdict on one file is not given on another."""
+    asked = ticket(client, account, "k")
+    arrived(upload(asked, RUBBISH))
+    refused = look(client, asked)
+    assert (refused.status, refused.json["code"]) == (410, "unsupported_audio")
+    other = send(client, account, WAV, key="k")
+    assert (other.status, other.json["code"]) == (409, "idempotency_conflict")
+    assert look(client, asked).json == refused.json
 
 
 def test_upload_of_what_was_sent_already(client: EventClient, account: Account) -> None:

@@ -209,7 +209,10 @@ def test_constant_bit_rate(bitrate: int, channels: int, rate: int, tmp_path: Pat
         (176400, 128, 44100),
         (352800, 128, 44100),
         (384000, 128, 48000),
-        (64000, 128, 32000),
+        (64000, 128, 48000),
+        (72000, 128, 48000),
+        (192000, 128, 48000),
+        (110250, 128, 48000),
         (50000, 128, 48000),
         (44100, 16, 22050),
         (48000, 144, 24000),
@@ -262,6 +265,14 @@ def test_mpeg_with_a_hole(tmp_path: Path) -> None:
     assert to_mp3(wav(head, small), tmp_path).duration == 99 * 1152 / 44100
     large = frames[:1040] + bytes(1040) + frames[2080:]
     assert refusal(wav(head, large), tmp_path) == ("unplayable_audio", {"reason": "damaged"})
+
+
+def test_mpeg_and_then_nothing(tmp_path: Path) -> None:
+    """A tag may follow the last frame. What is longer was to be sound: the file was never filled."""
+    frames = mpeg_frames("fffb10c4", 104, 100)
+    head = fmt(MP3, rate=44100, bits=0, align=1)
+    assert to_mp3(wav(head, frames + bytes(65_000)), tmp_path).duration == 100 * 1152 / 44100
+    assert refusal(wav(head, frames + bytes(66_000)), tmp_path) == ("unplayable_audio", {"reason": "damaged"})
 
 
 def test_mpeg_with_one_frame_cut(tmp_path: Path) -> None:
@@ -398,6 +409,25 @@ def running_groups() -> set[int]:
 def test_a_deadline_that_is_past(tmp_path: Path) -> None:
     with pytest.raises(ConversionTimeout):
         to_mp3(TONE, tmp_path, seconds=-1)
+
+
+def test_a_deadline_while_nothing_is_found(tmp_path: Path) -> None:
+    """The time is looked at between two pieces of the data, though ffmpeg gets nothing of them."""
+    data = wav(fmt(MP3, rate=44100, bits=0, align=1), mpeg_frames("fffb10c4", 104, 2) + bytes(900_000))
+    found = inspect(BytesSource(data))
+    view = memoryview(data)[found.data_offset :]
+    given = 0
+
+    def slowly() -> Iterator[memoryview]:
+        nonlocal given
+        for start in range(0, len(view), 10_000):
+            given += 1
+            time.sleep(0.02)
+            yield view[start : start + 10_000]
+
+    with pytest.raises(ConversionTimeout):
+        convert(found, slowly(), tmp_path, bitrate=64, deadline=time.monotonic() + 0.2)
+    assert given < 50  # of 91
 
 
 def test_much_on_stderr_is_no_fault(stand_in: Callable[[str], None], tmp_path: Path) -> None:

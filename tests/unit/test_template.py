@@ -121,7 +121,7 @@ def test_a_domain_of_ones_own(source: Template) -> None:
         }
     }
     assert of_type(resources, "AWS::ApiGatewayV2::ApiMapping") == {
-        "ApiDomainMapping": {"ApiId": "Api", "DomainName": "ApiDomain", "Stage": "ApiApiGatewayDefaultStage"}
+        "ApiDomainMapping": {"ApiId": "Api", "DomainName": "ApiDomain", "Stage": "$default"}
     }
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -154,8 +155,9 @@ def parse_json(text: str) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValidationFailed(*[(name, "is given more than once") for name in unique if names.count(name) > 1])
+        # A few are enough to act on; the names are a stranger's, and may be any number and of any length.
+        twice = [name[:100] for name, count in Counter(name for name, _ in pairs).items() if count > 1][:10]
+        raise ValidationFailed(*[(name, "is given more than once") for name in twice])
     return unique
 
 
@@ -188,6 +190,8 @@ def error_body(error: RecordsError, code: str | None = None) -> dict[str, Any]:
 def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response[str]:
     """A JSON answer that nobody keeps."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    # Half of a surrogate pair, which "\\ud800" in a request is, is no text: Lambda's runtime would die of it.
+    text = text.encode("utf-8", "replace").decode()
     return Response(int(status), JSON, text, headers={"Cache-Control": "no-store", **(headers or {})})
 
 

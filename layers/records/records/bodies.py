@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from pydantic import BaseModel, BeforeValidator, ValidationError
@@ -82,8 +84,8 @@ def _read_form(content_type: str, body: bytes) -> tuple[dict[str, str], bytes]:
             elif part.name == "audio":
                 _once("audio", audio is not None)
                 audio = content
-                if part.filename:
-                    texts["name"] = part.filename
+                if name := _file_name(part):
+                    texts["name"] = name
     except (MultipartError, UnicodeError):
         raise MalformedRequest("The multipart form is cut short or broken. Send it again whole.") from None
     if audio is None:
@@ -108,6 +110,19 @@ def _parts(boundary: str, body: bytes) -> list[tuple[MultipartSegment, bytes]]:
             elif event is not None:
                 parts[-1][1].append(bytes(event))
     return [(part, pieces[0] if len(pieces) == 1 else b"".join(pieces)) for part, pieces in parts]
+
+
+def _file_name(part: MultipartSegment) -> str | None:
+    """The name of a part's file: `filename*` (RFC 8187), which says it in UTF-8, before `filename`.
+
+    A form is not to have the former (RFC 7578), but .NET's clients send it, and beside it no more than a shadow."""
+    unquoted = re.sub(r'"[^"]*"', '""', part.header("Content-Disposition"))
+    extended = re.search(r";\s*filename\*=utf-8'[^']*'([^;\s]+)", unquoted, re.IGNORECASE)
+    if extended:
+        with suppress(UnicodeDecodeError):
+            return unquote(extended[1], errors="strict")
+    plain: str | None = part.filename
+    return plain
 
 
 def _once(field: str, seen: bool) -> None:

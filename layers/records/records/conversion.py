@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -124,9 +125,11 @@ def _attempt(row: Recording, key: str, deadline: float) -> bool:
     except RecordNotFound:
         raise
     except Exception as error:
-        fault = error if isinstance(error, OurFault) else ConversionError()
-        row.fail(fault if fault.code == ConversionError.code else ConversionError())
-        raise fault from error
+        row.fail(ConversionError())
+        if isinstance(error, OurFault):
+            raise
+        _log_why(error)
+        raise ConversionError from error
     return True
 
 
@@ -156,9 +159,20 @@ def _converted(wav: Wav, data: Iterator[memoryview] | list[memoryview], deadline
     _clear_up_after_the_killed()
     with TemporaryDirectory(prefix=_DIRECTORY) as directory:
         started = time.monotonic()
-        conversion = mp3.convert(wav, data, Path(directory), bitrate=settings().bitrate, deadline=deadline)
+        try:
+            conversion = mp3.convert(wav, data, Path(directory), bitrate=settings().bitrate, deadline=deadline)
+        except ConversionError as error:
+            _log_why(error)
+            raise
         metrics.add_metric("ConversionTime", MetricUnit.Milliseconds, (time.monotonic() - started) * 1000)
         yield conversion
+
+
+def _log_why(error: Exception) -> None:
+    """What ffmpeg or the system said, and where it was noticed, are for the operator alone."""
+    noticed = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(noticed.filename).name}:{noticed.lineno} {noticed.name}"
+    logger.error("conversion failed", extra={"where": where, "why": str(error.__cause__ or type(error).__name__)})
 
 
 def _clear_up_after_the_killed() -> None:

@@ -38,6 +38,7 @@ _LEISURE, _FASTEST = 0.02, 400
 _PATIENCE = 0.5  # s between two looks at the clock while ffmpeg is silent, and at what it writes while it is not
 _STDERR_KEPT = 2_000  # bytes, for the log
 _TOLERANCE = 0.1  # s: by how much an MP3 may be longer or shorter than its WAV file
+_TAGS = 65_536  # bytes: what may follow the last frame of MPEG audio and be no sound
 _RESAMPLER_LEAST = 512  # samples: above half the length of ffmpeg's filter from 384 to 44.1 kHz
 
 # LAME pads an MP3 by up to 575 samples and a frame; ffmpeg's muxer can write down 529 and a frame.
@@ -180,7 +181,8 @@ class _Plan:
 
 
 def mp3_rate(source: int, kbits: int) -> int:
-    """The sample rate of the MP3 in Hz: the WAV file's own where that can be, else one that loses nothing of it.
+    """The sample rate of the MP3 in Hz: the WAV file's own where that can be, else one that loses nothing of it, else
+    one of the two highest.
 
     A rate that the source's divides, or that divides the source's, is resampled best and fastest, so it is preferred.
     """
@@ -190,7 +192,8 @@ def mp3_rate(source: int, kbits: int) -> int:
     above = [rate for rate in legal if rate >= source]
     if above:
         return min([rate for rate in above if rate % source == 0] or above)
-    return max([rate for rate in legal if source % rate == 0] or legal)
+    highest = sorted(legal)[-2:]
+    return max([rate for rate in highest if source % rate == 0] or highest)
 
 
 def _trim(wav: Wav) -> list[str]:
@@ -270,7 +273,9 @@ class _Feed:
         if not found.frames:
             raise UnplayableAudio("undecodable", "The WAV file says that it holds MPEG audio, but there is none in it.")
         sound = self._bytes - found.skipped - found.unfinished
-        if found.lost * found.samples > sound * self._wav.sample_rate * _TOLERANCE:
+        # What follows the last frame may be tags; more than those was sound, as in a file that was never filled.
+        lost = found.lost + (found.gap if found.gap > _TAGS else 0)
+        if lost * found.samples > sound * self._wav.sample_rate * _TOLERANCE:
             raise _damaged()
 
     def _finite(self, pieces: Iterator[bytes | memoryview], width: int) -> Iterator[bytes]:
@@ -391,6 +396,7 @@ class _Run:
         """Fill the pipe. Returns the rest of the last piece, and whether this was the end of writing."""
         while True:
             while not pending:
+                self._check_deadline()  # a feed may go through gigabytes in which there is nothing for ffmpeg
                 following = next(feed, None)
                 if following is None:
                     self._fed = True
@@ -403,11 +409,15 @@ class _Run:
             except BrokenPipeError:  # ffmpeg reads no more
                 return pending, True
 
-    def _check_limits(self, meter: Meter) -> None:
-        """Stop an ffmpeg that takes too long, or that writes without end."""
+    def _check_deadline(self) -> float:
         now = time.monotonic()
         if now >= self._deadline:
             raise ConversionTimeout
+        return now
+
+    def _check_limits(self, meter: Meter) -> None:
+        """Stop an ffmpeg that takes too long, or that writes without end."""
+        now = self._check_deadline()
         if now >= self._next_look:
             self._next_look = now + _PATIENCE
             written = self._path.stat().st_size if self._path.exists() else 0

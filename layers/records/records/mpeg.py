@@ -86,7 +86,7 @@ class Frames:
     """Finds the whole frames of one stream that arrives in pieces of any size. Memory: one frame and one piece.
 
     frames, samples (per channel): found so far. skipped: bytes that belong to no frame; lost: those of them that lie
-    between two frames, where there must have been sound.
+    between two frames, where there must have been sound; gap: those since the last frame.
     """
 
     def __init__(self, layer: int, rate: int) -> None:
@@ -95,7 +95,7 @@ class Frames:
         self.skipped = 0
         self.lost = 0
         self._stream = (layer, rate)
-        self._gap = 0
+        self.gap = 0
         self._rest = b""
 
     def feed(self, piece: bytes | memoryview) -> bytes:
@@ -118,8 +118,8 @@ class Frames:
         return b"".join([*found, data[start:offset]])
 
     def _count(self, this: Frame) -> None:
-        self.lost += self._gap if self.frames else 0
-        self._gap = 0
+        self.lost += self.gap if self.frames else 0
+        self.gap = 0
         self.frames += 1
         self.samples += this.samples
 
@@ -127,7 +127,7 @@ class Frames:
         """Where the next frame may begin."""
         following = data.find(b"\xff", offset + 1)
         following = following if following >= 0 else len(data)
-        self._gap += following - offset
+        self.gap += following - offset
         self.skipped += following - offset
         return following
 

@@ -163,7 +163,7 @@ class Recording(Model):
         """This row, for a second request under its key: the audio must be the same."""
         if audio is not None and self.wav_sha256 is None and not self.final:
             self._write(Recording.wav_sha256.does_not_exist(), wav_sha256=audio.sha256, wav_bytes=audio.bytes)
-        if audio is not None and self.wav_sha256 not in (audio.sha256, None):
+        if audio is not None and self.wav_sha256 != audio.sha256:  # none: an upload that was refused
             raise IdempotencyConflict
         self._outlive(PENDING_SECONDS)
         return self

@@ -40,7 +40,7 @@ _B_FORMAT_GUID = bytes.fromhex("2107d3118644 c8c1ca000000")
 # Chunks that are met around the data: what comes after an empty or an odd-sized chunk is told by them.
 _KNOWN_CHUNKS = frozenset(
     b"fmt |data|fact|LIST|list|INFO|bext|iXML|axml|chna|cart|cue |plst|smpl|inst|acid|strc|PEAK|JUNK|junk|PAD |FLLR|"
-    b"ID3 |id3 |_PMX|DISP|afsp|ds64|levl|link|minf|umid|elm1|ovwf|LGWV|wavl|slnt|note|labl|SAUR".split(b"|")
+    b"ID3 |id3 |_PMX|DISP|afsp|ds64|levl|link|minf|umid|elm1|ovwf|LGWV|wavl|slnt|note|labl|SAUR|SMED|ResU".split(b"|")
 )
 
 _MS_COEFFICIENTS = struct.pack("<14h", 256, 0, 512, -256, 0, 0, 192, 64, 240, 0, 460, -208, 392, -232)
