@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -45,7 +47,10 @@ class Stage:
         pairs = overrides.split() if isinstance(overrides, str) else overrides
         self.name = name
         self.stack: str = settings["stack_name"]
-        self.region: str | None = settings.get("region")
+        region = settings.get("region") or os.environ.get("AWS_REGION") or boto3.Session().region_name
+        if not region:
+            raise CloudError(f"Which AWS region? Say it: make deploy STAGE={name} AWS_REGION=eu-central-1")
+        self.region: str = region
         self.parameters: dict[str, str] = DEFAULTS | dict(pair.split("=", 1) for pair in pairs)
 
     def client(self, service: str) -> Any:
@@ -64,22 +69,23 @@ def call(*command: str, **environment: str) -> None:
         raise CloudError(f"`{' '.join(Path(part).name for part in command[:2])}` failed; why is said above.")
 
 
-def deploy(stage: Stage) -> str:
-    """Build and deploy; the address of the API."""
-    identity = stage.client("sts")
-    where = f"account {identity.get_caller_identity()['Account']}, {identity.meta.region_name}"
+def deploy(stage: Stage) -> dict[str, str]:
+    """Build and deploy; the outputs of the stack."""
+    where = f"account {stage.client('sts').get_caller_identity()['Account']}, {stage.region}"
     print(f"Building {stage.stack} for {where} ...", flush=True)
     sam, architecture = str(ROOT / ".sam/bin/sam"), stage.parameters["Architecture"]
-    layers = {
+    environment = {
+        "AWS_DEFAULT_REGION": stage.region,
         "LAYER_ARCHITECTURE": architecture,
         "LAYER_PYTHON": stage.parameters["Runtime"].removeprefix("python"),
     }
     overrides = [f"{name}={value}" for name, value in stage.parameters.items()]
-    call(sam, "build", "--parameter-overrides", *overrides, **layers)
+    call(sam, "build", "--parameter-overrides", *overrides, **environment)
     # SAM does not tell the Makefiles what the parameters are: is the binary for the processor of the functions?
-    call(sys.executable, str(ROOT / "layers/ffmpeg/build.py"), "check", str(BUILT / "FfmpegLayer"), **layers)
-    call(sam, "deploy", "--config-env", stage.name, "--no-confirm-changeset", "--parameter-overrides", *overrides)
-    return stage.outputs()["ApiUrl"]
+    call(sys.executable, str(ROOT / "layers/ffmpeg/build.py"), "check", str(BUILT / "FfmpegLayer"), **environment)
+    options = ("--config-env", stage.name, "--no-confirm-changeset", "--parameter-overrides", *overrides)
+    call(sam, "deploy", *options, **environment)
+    return stage.outputs()
 
 
 def destroy(stage: Stage) -> None:
@@ -88,8 +94,16 @@ def destroy(stage: Stage) -> None:
         raise CloudError("prod keeps its data: docs/operations.md says how it is taken down by hand.")
     bucket = boto3.resource("s3", region_name=stage.region).Bucket(stage.outputs()["BucketName"])
     bucket.objects.all().delete()  # a bucket that holds something is not deleted
-    region = ["--region", stage.region] if stage.region else []
-    call(str(ROOT / ".sam/bin/sam"), "delete", "--no-prompts", "--stack-name", stage.stack, *region)
+    options = ("--no-prompts", "--stack-name", stage.stack)
+    call(str(ROOT / ".sam/bin/sam"), "delete", *options, AWS_DEFAULT_REGION=stage.region)
+
+
+def has_address(url: str) -> bool:
+    try:
+        socket.getaddrinfo(urlsplit(url).hostname, 443)
+    except OSError:
+        return False
+    return True
 
 
 def try_out(url: str) -> None:
@@ -132,7 +146,12 @@ def main() -> int:
             destroy(stage)
             print(f"{stage.stack} is gone.")
             return 0
-        url = deploy(stage)
+        outputs = deploy(stage)
+        url = outputs["ApiUrl"]
+        if "ApiDomainTarget" in outputs and not has_address(url):
+            print(f"\nDeployed. {url} has no address yet: make it a CNAME of {outputs['ApiDomainTarget']},")
+            print(f"wait until that is known, and try it out: make deploy STAGE={stage.name}")
+            return 0
         print("\nTrying it out ...", flush=True)
         try_out(url)
         print(f"It works.\n\nAPI: {url}")

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from local.cloud import BUCKET, STACK, Cloud
-from local.deploy import Stage, try_out
+from local.deploy import Stage, has_address, try_out
 from local.sam import BUILD, ROOT, CloudError
 from tests.client import Account, HttpClient, send, sign_up
 from tests.wavs import sample
@@ -143,7 +143,23 @@ def test_trying_out(base_url: str) -> None:
     try_out(base_url)
 
 
-def test_stages() -> None:
+def test_a_domain_without_an_address(base_url: str) -> None:
+    assert has_address(base_url)
+    assert not has_address("https://records.invalid")
+
+
+def test_no_region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(CloudError, match="Which AWS region"):
+        Stage("dev")
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    assert Stage("dev").client("cloudformation").meta.region_name == "eu-north-1"
+
+
+def test_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
     assert Stage("dev").parameters == {"Architecture": "arm64", "Runtime": "python3.13", "Stage": "dev"}
     assert Stage("prod").parameters["Stage"] == "prod"
     with pytest.raises(CloudError, match="no stage nowhere, but dev and prod"):
@@ -152,5 +168,6 @@ def test_stages() -> None:
 
 def test_production_is_not_destroyed() -> None:
     command = [sys.executable, "-m", "local.deploy", "prod", "--destroy"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "AWS_REGION": "eu-west-1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, "prod keeps its data" in done.stderr) == (1, True)
