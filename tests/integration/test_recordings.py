@@ -74,6 +74,7 @@ STATES = {
     "failed by us": {"status": FAILED, "error_code": "conversion_error", "error_message": "m"},
     "too long": {"status": FAILED, "error_code": "conversion_timeout", "error_message": "m"},
     "bad audio": {"status": FAILED, "error_code": "unsupported_audio", "error_message": "m"},
+    "bad audio A": {"status": FAILED, "error_code": "unplayable_audio", "error_message": "m", "wav_sha256": A.sha256},
     "ready with A": {"status": READY, "wav_bytes": 1000, "wav_sha256": A.sha256, "mp3_sha256": "e" * 64},
 }
 
@@ -128,7 +129,10 @@ def test_id_of_a_key(user: User) -> None:
         ("failed by us", A, FAILED, DAY),
         ("too long", A, FAILED, DAY),
         ("bad audio", None, FAILED, 100),
-        ("bad audio", A, FAILED, 100),
+        ("bad audio", A, IdempotencyConflict, 100),
+        ("bad audio A", None, FAILED, 100),
+        ("bad audio A", A, FAILED, 100),
+        ("bad audio A", B, IdempotencyConflict, 100),
         ("ready with A", None, READY, None),
         ("ready with A", A, READY, None),
         ("ready with A", B, IdempotencyConflict, None),
@@ -175,7 +179,7 @@ def test_begin(user: User, state: str) -> None:
     before = held()
     row.begin()
     after = held()
-    if state in ("ready with A", "bad audio"):
+    if state in ("ready with A", "bad audio", "bad audio A"):
         assert after == before
     else:
         assert seconds_left(after) == pytest.approx(FORTNIGHT, abs=60)
