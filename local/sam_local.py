@@ -227,7 +227,7 @@ def start_api(port: int, trials: Sequence[tuple[str, str, int]] = TRIALS) -> Ite
         yield api
     finally:
         ending.set()
-        api.send_signal(signal.SIGINT)
+        api.send_signal(signal.SIGTERM)  # not SIGINT, which what began in the background of a script never hears
         api.wait()
         shown.join()
 
