@@ -607,7 +607,13 @@ MUTANTS = (
         "a large MP3 goes by a signed address", GET, "if size > MAX_INLINE_BYTES:", "if False:", f"{FAULTS} -k GetLarge"
     ),
     Mutant("If-Range", GET, 'if headers.get("if-range", etag) != etag:', "if False:", f"{CONTRACT} -k if_range"),
-    Mutant("a range past the end", GET, "if int(first) >= size:", "if False:", f"{CONTRACT} -k satisfiable"),
+    Mutant(
+        "a range past the end",
+        GET,
+        "case (first, last) if first <= last:",
+        "case (first, last):",
+        f"{CONTRACT} -k satisfiable",
+    ),
     Mutant(
         "a header's plain name is ASCII",
         GET,

@@ -112,8 +112,6 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
         return max(size - int(last), 0), size - 1 if int(last) else -1
     if last and int(last) < int(first):
         return None
-    if int(first) >= size:
-        return size, -1
     return int(first), min(int(last), size - 1) if last else size - 1
 
 

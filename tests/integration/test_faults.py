@@ -117,6 +117,11 @@ def run_with(run: Scenario, *faults: Fault) -> Injector:
     return injector
 
 
+def logged(caplog: pytest.LogCaptureFixture) -> str:
+    """Every line of the log, with the fields beside its message."""
+    return "\n".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
+
+
 @pytest.mark.usefixtures("threshold")
 @pytest.mark.parametrize(
     ("kind", "scope"),
@@ -135,7 +140,7 @@ def test_fault(scenario: type[Scenario], kind: str, scope: str, caplog: pytest.L
         if scope == "once" and kind != "denied" and not (kind == "garbled" and call.operation in READ_ONCE):
             assert run.saved, call
         assert "unexpected fault" not in caplog.messages
-        assert SECRET not in caplog.text
+        assert SECRET not in logged(caplog)
 
 
 @pytest.mark.usefixtures("threshold")
