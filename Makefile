@@ -58,10 +58,10 @@ build: $(LOCAL) ## Build for AWS, into .aws-sam; another processor: make build A
 		$(SAM) build --parameter-overrides Architecture=$(ARCH) Runtime=python$(PYTHON_VERSION)
 
 deploy: $(LOCAL) ## Build, deploy to AWS and try it out: make deploy STAGE=prod
-	@$(PY) -m local.deploy $(STAGE)
+	@$(PY) -m scripts.deploy $(STAGE)
 
 destroy: $(LOCAL) ## Delete a deployed stack: make destroy STAGE=dev
-	@$(PY) -m local.deploy $(STAGE) --destroy
+	@$(PY) -m scripts.deploy $(STAGE) --destroy
 
 sam-local: $(LOCAL) ## Run the functions in containers, with `sam local start-api`
 	@$(PY) -m local.sam_local --port $(PORT)
@@ -76,19 +76,19 @@ soak: $(INSTALLED) ## Try what breaks it at full length: a million fuzzed WAV fi
 		tests/fuzz/test_wav_structure.py tests/integration/test_schema.py tests/integration/test_faults.py
 
 load: $(INSTALLED) ## 5000 requests from 32 clients against a local cloud, every answer checked
-	@$(PY) -m tests.load
+	@$(PY) -m benchmarks.load
 
 bench: $(INSTALLED) ## Measure: some ten minutes of a quiet machine (the server beside needs PostgreSQL)
-	@.venv/bin/uv pip install --quiet --python $(PY) -r tests/benchmarks/requirements.txt
+	@.venv/bin/uv pip install --quiet --python $(PY) -r benchmarks/requirements.txt
 	@$(PY) -m local.run --build
-	@$(PY) -m tests.benchmarks
+	@$(PY) -m benchmarks
 
 mutants: $(INSTALLED) ## Take out each guard, one by one, and see a test go red
 	@$(PY) -m local.run --build
-	@$(PY) -m tests.mutants
+	@$(PY) -m tests.support.mutants
 
 openapi: $(INSTALLED) ## Write the OpenAPI document anew
-	@$(PY) -m local.openapi
+	@$(PY) -m scripts.openapi
 
 format: $(INSTALLED) ## Format the code
 	@.venv/bin/ruff check --fix --quiet .

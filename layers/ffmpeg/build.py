@@ -88,8 +88,8 @@ LAME = (
     ),
 )
 
-# All that `records.wav` accepts and `records.mp3` asks for, and nothing else: what is not in the binary cannot be
-# reached by an upload.
+# All that `records.audio.wav` accepts and `records.audio.mp3` asks for, and nothing else: what is not in the binary
+# cannot be reached by an upload.
 DEMUXERS = ("w64", "wav")
 DECODERS = (
     *("adpcm_ima_wav", "adpcm_ms", "gsm", "gsm_ms", "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float"),

@@ -11,7 +11,7 @@ import pytest
 
 from local.cloud import Cloud
 from local.sam import ROOT, build
-from tests.client import HttpClient
+from tests.support.client import HttpClient
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,9 @@ import pytest
 from local.cloud import free_port
 from local.sam import ROOT
 from local.sam_local import check_docker, start_api
-from tests import wavs
-from tests.client import Account, HttpClient, form
-from tests.contract import *  # noqa: F403
+from tests.support import wavs
+from tests.support.client import Account, HttpClient, form
+from tests.support.contract import *  # noqa: F403
 
 
 @pytest.fixture(scope="module")

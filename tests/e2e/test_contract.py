@@ -1,3 +1,3 @@
 """The contract, over real HTTP, with requests that really happen at once."""
 
-from tests.contract import *  # noqa: F403
+from tests.support.contract import *  # noqa: F403

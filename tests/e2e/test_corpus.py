@@ -14,10 +14,10 @@ from pathlib import Path
 from mutagen.mp3 import MP3
 
 from records.settings import MAX_DIRECT_BYTES
-from tests.client import Account, HttpClient, send, sign_up
-from tests.contract import target
-from tests.corpus import CorpusFile, corpus_files
-from tests.wavs import cases
+from tests.support.client import Account, HttpClient, send, sign_up
+from tests.support.contract import target
+from tests.support.corpus import CorpusFile, corpus_files
+from tests.support.wavs import cases
 
 TOLERANCE = 0.1  # s, the contract's
 

@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from local.cloud import BUCKET, STACK, Cloud
-from local.deploy import Stage, has_address, try_out
 from local.sam import BUILD, ROOT, CloudError
-from tests.client import Account, HttpClient, send, sign_up
-from tests.wavs import sample
+from scripts.deploy import Stage, has_address, try_out
+from tests.support.client import Account, HttpClient, send, sign_up
+from tests.support.wavs import sample
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_deploy_and_destroy(cloud: Cloud) -> None:
     }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "local.deploy", "dev", *arguments]
+        command = [sys.executable, "-m", "scripts.deploy", "dev", *arguments]
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     deployed = run()
@@ -167,7 +167,7 @@ def test_stages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_production_is_not_destroyed() -> None:
-    command = [sys.executable, "-m", "local.deploy", "prod", "--destroy"]
+    command = [sys.executable, "-m", "scripts.deploy", "prod", "--destroy"]
     environment = {**os.environ, "AWS_REGION": "eu-west-1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, "prod keeps its data" in done.stderr) == (1, True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from local.openapi import DOCUMENT
-from tests.wavs import fmt, pcm, tone, wav
+from scripts.openapi import DOCUMENT
+from tests.support.wavs import fmt, pcm, tone, wav
 
 # The generator knows JSON, text and "any bytes", and is told that an MP3 is the latter.
 CONFIG = """

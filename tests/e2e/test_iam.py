@@ -14,8 +14,8 @@ import yaml
 
 from local.cloud import STACK, Cloud
 from local.sam import BUILD
-from tests.client import Account, HttpClient, Reply, form, send, sign_up
-from tests.wavs import sample
+from tests.support.client import Account, HttpClient, Reply, form, send, sign_up
+from tests.support.wavs import sample
 
 Call = Callable[[HttpClient, Account, str], Reply]
 

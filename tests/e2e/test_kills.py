@@ -19,15 +19,15 @@ import pytest
 
 from local.cloud import Cloud
 from local.sam import REGION, ROOT
-from tests.client import Account, HttpClient, sign_up
-from tests.contract import target
 from tests.e2e.test_long_recordings import ask, music, post_file, riff
+from tests.support.client import Account, HttpClient, sign_up
+from tests.support.contract import target
 
 # Runs the function with an event; says each step, and ends itself, as Lambda would, at the one that is its argument.
 VICTIM = """
 import json, os, signal, sys
 from records import aws
-from tests.client import Context
+from tests.support.client import Context
 
 steps = []
 

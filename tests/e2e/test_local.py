@@ -23,8 +23,8 @@ import pytest
 from local.cloud import Cloud, free_port
 from local.run import curl_lines
 from local.sam import ROOT, CloudError
-from tests.client import Account, HttpClient, form, send, sign_up
-from tests.wavs import sample
+from tests.support.client import Account, HttpClient, form, send, sign_up
+from tests.support.wavs import sample
 
 
 def elsewhere(*_: object) -> None:

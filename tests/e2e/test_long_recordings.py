@@ -21,8 +21,8 @@ import pytest
 from mutagen.mp3 import MP3
 
 from local.cloud import Cloud
-from tests.client import Account, HttpClient, Reply, sign_up
-from tests.contract import target
+from tests.support.client import Account, HttpClient, Reply, sign_up
+from tests.support.contract import target
 
 MIB = 1024 * 1024
 PIECE = MIB

@@ -19,10 +19,10 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Dialog, Error, Locator, Page, Route, expect
 
-from tests.client import HttpClient
 from tests.e2e.browser import CHROMIUM, Line, Visit, chromium, speech, tone
-from tests.hearing import heard
-from tests.wavs import sample
+from tests.support.client import HttpClient
+from tests.support.hearing import heard
+from tests.support.wavs import sample
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium")
 

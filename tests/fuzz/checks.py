@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from records import mpeg
+from records.audio import mpeg
+from records.audio.wav import MAX_CHANNELS, MAX_DURATION, MAX_RATE, MIN_RATE, Wav, inspect
 from records.errors import UnplayableAudio, UnsupportedAudio
-from records.wav import MAX_CHANNELS, MAX_DURATION, MAX_RATE, MIN_RATE, Wav, inspect
 from tests.fuzz.sparse import LONGEST_READ, MOST_READS, SparseFile
 
 # `details.reason` of a 422, as far as `wav` gives it.

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from records.wav import Order
+from records.audio.wav import Order
 from tests.fuzz.sparse import Piece, SparseFile
-from tests.wavs import ALAW, EXTENSIBLE, FLOAT, GSM, IMA_ADPCM, MS_ADPCM, MULAW, PCM, adpcm_fmt, fmt
+from tests.support.wavs import ALAW, EXTENSIBLE, FLOAT, GSM, IMA_ADPCM, MS_ADPCM, MULAW, PCM, adpcm_fmt, fmt
 
 BOUNDARIES = (0, 1, 2, 3, 7, 8, 9, *(base + step for base in (1 << 31, 1 << 32) for step in (-2, -1, 0, 1, 2)))
 SIZES = tuple(size for size in BOUNDARIES if size < 1 << 32)  # those that 32 bits can declare

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.corpus import corpus_files
 from tests.fuzz.sparse import SparseFile
-from tests.wavs import cases, chunk, extensible, fmt, pcm, riff, tone
+from tests.support.corpus import corpus_files
+from tests.support.wavs import cases, chunk, extensible, fmt, pcm, riff, tone
 
 LONGEST, LONGEST_SEED = 1024, 512  # bytes of an input: what matters is at the beginning
 MOST_FILLED = 1 << 34  # bytes

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 from hypothesis import HealthCheck, given, note, settings
 
-from records.wav import Wav
+from records.audio.wav import Wav
 from tests.fuzz.checks import inspected
 from tests.fuzz.files import Made, wav_files
 from tests.fuzz.sparse import SparseFile

@@ -11,7 +11,7 @@ from moto import mock_aws
 from records import aws, settings
 from records.recordings import Recording
 from records.users import User
-from tests.client import EventClient
+from tests.support.client import EventClient
 
 BUCKET = "records-test"
 

@@ -17,8 +17,8 @@ from moto.dynamodb.models.dynamo_type import DynamoType
 
 from records.recordings import Recording
 from records.users import User
-from tests.client import Context, function
 from tests.integration.conftest import BUCKET
+from tests.support.client import Context, function
 
 _numbers = itertools.count(1)
 

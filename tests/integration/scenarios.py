@@ -25,10 +25,10 @@ from records import aws, storage
 from records.errors import OurFault
 from records.recordings import Recording
 from records.users import User
-from tests.client import Account, Context, EventClient, Reply, function, send, sign_up
 from tests.integration import events
 from tests.integration.events import objects, parts, rows
 from tests.integration.faults import APPLIED, SECRET, Fault
+from tests.support.client import Account, Context, EventClient, Reply, function, send, sign_up
 
 BUSY = {
     "code": "unavailable",

@@ -11,11 +11,11 @@ import pytest
 
 from records import aws
 from records.settings import MAX_DIRECT_BYTES
-from tests.client import Account, Context, EventClient, Reply, function, send, sign_up
-from tests.contract import target
-from tests.corpus import corpus_files
 from tests.integration.conftest import BUCKET, moto_cloud, objects
-from tests.wavs import cases
+from tests.support.client import Account, Context, EventClient, Reply, function, send, sign_up
+from tests.support.contract import target
+from tests.support.corpus import corpus_files
+from tests.support.wavs import cases
 
 # What is the same on both roads: all but the link, its parts and the time.
 ABOUT_THE_SOUND = (

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.client import EventClient
-from tests.contract import *  # noqa: F403
 from tests.integration.conftest import moto_cloud
+from tests.support.client import EventClient
+from tests.support.contract import *  # noqa: F403
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.client import Context, function
 from tests.integration import events, scenarios
 from tests.integration.conftest import moto_cloud
 from tests.integration.events import objects, orphans, rows, unfounded
 from tests.integration.faults import Call, Injector, Killed, replaying, tally, watched_clients
 from tests.integration.scenarios import Scenario, assert_holds, assert_sound, prepared, tiny_wav
+from tests.support.client import Context, function
 
 # The step of each that turns its row ready: its last UpdateItem.
 COMMIT: dict[type[Scenario], Call | None] = {
@@ -151,7 +151,7 @@ def remove_row_and_audio() -> None:
 VICTIM = """
 import os, signal, sys, time
 from records import conversion
-from records.wav import BytesSource, inspect
+from records.audio.wav import BytesSource, inspect
 
 wav = open(sys.argv[1], "rb").read()
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.client import Account, Context, EventClient, function, http_event, send, sign_up
-from tests.contract import assert_error, assert_invalid, target
 from tests.integration.conftest import moto_cloud, objects
-from tests.wavs import fmt, pcm, tone, wav
+from tests.support.client import Account, Context, EventClient, function, http_event, send, sign_up
+from tests.support.contract import assert_error, assert_invalid, target
+from tests.support.wavs import fmt, pcm, tone, wav
 
 BROKEN = "The multipart form is cut short or broken. Send it again whole."
 WAV = wav(fmt(), pcm(tone()))

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from records.audio.levels import Levels
+from records.audio.mp3 import Conversion
+from records.audio.wav import BytesSource, Wav, inspect
 from records.errors import (
     ConversionError,
     ConversionTimeout,
@@ -20,11 +23,8 @@ from records.errors import (
     UnplayableAudio,
     UnsupportedAudio,
 )
-from records.levels import Levels
-from records.mp3 import Conversion
 from records.recordings import DAY, FAILED, PENDING, READY, Audio, Recording
 from records.users import User
-from records.wav import BytesSource, Wav, inspect
 from tests.integration.conftest import moto_cloud
 from tests.integration.events import empty_cloud, raw_rows
 from tests.integration.scenarios import tiny_wav

@@ -10,13 +10,13 @@ import pytest
 
 from records.recordings import Recording
 from records.users import User
-from tests.client import Account, Context, EventClient, function, send, sign_up
-from tests.contract import target
 from tests.integration import events
 from tests.integration.conftest import moto_cloud
 from tests.integration.events import arrived, clean_up, content, empty_cloud, objects, raw_rows, rows
 from tests.integration.faults import Call, Fault, Injector, Killed, replaying, watched_clients
 from tests.integration.scenarios import assert_holds, tiny_wav
+from tests.support.client import Account, Context, EventClient, function, send, sign_up
+from tests.support.contract import target
 
 WAV = tiny_wav()
 

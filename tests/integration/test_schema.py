@@ -19,11 +19,11 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from local.openapi import DOCUMENT
 from records.bodies import WAV_TYPES
-from tests.client import Account, EventClient, send, sign_up
+from scripts.openapi import DOCUMENT
 from tests.integration.conftest import moto_cloud
-from tests.wavs import fmt, pcm, tone, wav
+from tests.support.client import Account, EventClient, send, sign_up
+from tests.support.wavs import fmt, pcm, tone, wav
 
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "40"))
 BASE = "http://functions.example"

@@ -22,13 +22,13 @@ from records.conversion import convert_sent
 from records.errors import ConversionError, RecordsError, Unavailable
 from records.recordings import DAY, Recording
 from records.users import User
-from tests.client import Account, Context, EventClient, Reply, function, http_event, send, sign_up
-from tests.contract import target
 from tests.integration import events
 from tests.integration.conftest import BUCKET, moto_cloud
 from tests.integration.events import arrived, clean_up, content, empty_cloud, objects, rows
 from tests.integration.faults import Call, Injector, Killed, watched_clients
 from tests.integration.scenarios import assert_holds, tiny_wav
+from tests.support.client import Account, Context, EventClient, Reply, function, http_event, send, sign_up
+from tests.support.contract import target
 
 JSON = {"Content-Type": "application/json"}
 WAV, OTHER = tiny_wav(0.1), tiny_wav(0.2)

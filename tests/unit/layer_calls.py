@@ -17,7 +17,7 @@ from records import aws, storage
 from records.recordings import Recording
 from records.settings import settings
 from records.users import User
-from tests.client import Account, Context, EventClient, HttpClient, Reply, form, function, send, sign_up
+from tests.support.client import Account, Context, EventClient, HttpClient, Reply, form, function, send, sign_up
 
 
 def tone() -> bytes:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from records.audio.mp3 import convert
+from records.audio.wav import BytesSource, inspect
 from records.errors import AudioRejected, RecordsError, UnplayableAudio
-from records.mp3 import convert
-from records.wav import BytesSource, inspect
-from tests.corpus import CorpusFile, corpus_files
+from tests.support.corpus import CorpusFile, corpus_files
 
 pytestmark = pytest.mark.usefixtures("real_ffmpeg")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from records.audio.mp3 import convert
+from records.audio.wav import BytesSource, inspect
 from records.errors import UnsupportedAudio
-from records.mp3 import convert
-from records.wav import BytesSource, inspect
-from tests.hearing import heard
-from tests.wavs import FRAMES, chunk, fmt, pcm, riff, tone, wav
+from tests.support.hearing import heard
+from tests.support.wavs import FRAMES, chunk, fmt, pcm, riff, tone, wav
 
 pytestmark = pytest.mark.usefixtures("real_ffmpeg")
 

@@ -23,10 +23,10 @@ from typing import Any
 
 import pytest
 
-from records.mp3 import convert
+from records.audio.mp3 import convert
+from records.audio.wav import BytesSource, inspect
 from records.settings import settings
-from records.wav import BytesSource, inspect
-from tests.wavs import _IMA_STEPS, IMA_ADPCM, Case, adpcm_fmt, cases, fmt, pcm, tone, wav
+from tests.support.wavs import _IMA_STEPS, IMA_ADPCM, Case, adpcm_fmt, cases, fmt, pcm, tone, wav
 
 ROOT = Path(__file__).parents[2]
 LAYER = ROOT / "layers/ffmpeg"
@@ -161,7 +161,7 @@ def test_the_layer_says_what_it_is(built: Built) -> None:
 def test_it_converts_what_the_service_accepts(
     case: Case, built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the command line of `records.mp3`, which checks for itself that every sample has come through."""
+    """By the command line of `records.audio.mp3`, which checks for itself that every sample has come through."""
     program = tmp_path / "ffmpeg"
     program.write_text("#!/bin/sh\nexec " + " ".join(built.command) + ' "$@"\n')
     program.chmod(0o755)

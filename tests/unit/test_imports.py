@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.layers import ROOT, layer
+from tests.support.layers import ROOT, layer
 
 AWS = {"botocore", "urllib3", "dateutil", "six", "jmespath", "pynamodb"}
 POWERTOOLS = {"aws_lambda_powertools", "typing_extensions"}
@@ -39,7 +39,7 @@ NEVER = {
     "multiprocessing",
 }
 NO_HTTP = {"aws_lambda_powertools.event_handler", "records.api"}  # nor what belongs to it
-NO_CONVERSION = {"records.mp3", "records.wav", "records.levels"}
+NO_CONVERSION = {"records.audio.mp3", "records.audio.wav", "records.audio.levels"}
 NEVER_OF = {
     "create_user": NO_CONVERSION,
     "create_record": set(),

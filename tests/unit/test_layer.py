@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.layers import ARCHITECTURE, ROOT, layer, make_layer
+from tests.support.layers import ARCHITECTURE, ROOT, layer, make_layer
 
 MAX_ZIPPED_BYTES = 12 * 1000 * 1000
 

@@ -9,7 +9,7 @@ from array import array
 
 import pytest
 
-from records.levels import FLOOR, Levels, Meter
+from records.audio.levels import FLOOR, Levels, Meter
 
 SILENT = Levels(peak_dbfs=FLOOR, mean_dbfs=FLOOR, silent=True)
 
@@ -97,7 +97,7 @@ def test_the_louder_channel_counts() -> None:
 def test_pydub_comes_late_and_in_silence() -> None:
     """Importing the conversion does not import pydub; measuring does, with no warning about an ffmpeg on PATH."""
     script = (
-        "import sys, warnings; from records import levels; assert 'pydub' not in sys.modules\n"
+        "import sys, warnings; from records.audio import levels; assert 'pydub' not in sys.modules\n"
         "warnings.simplefilter('error'); levels.Meter(1).feed(b'ab'); assert 'pydub' in sys.modules\n"
         "import warnings\ntry: warnings.warn('ours')\nexcept UserWarning: print('still heard')"
     )

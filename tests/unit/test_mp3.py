@@ -19,15 +19,15 @@ from pathlib import Path
 
 import pytest
 
-from records import mp3
+from records.audio import mp3
+from records.audio.levels import FLOOR, Levels
+from records.audio.mp3 import Conversion, convert, mp3_rate
+from records.audio.mpeg import Frame, frame
+from records.audio.wav import BytesSource, Wav, inspect
 from records.errors import ConversionError, ConversionTimeout, UnplayableAudio
-from records.levels import FLOOR, Levels
-from records.mp3 import Conversion, convert, mp3_rate
-from records.mpeg import Frame, frame
 from records.settings import settings
-from records.wav import BytesSource, Wav, inspect
-from tests.hearing import heard
-from tests.wavs import (
+from tests.support.hearing import heard
+from tests.support.wavs import (
     FLOAT,
     HERTZ,
     IMA_ADPCM,

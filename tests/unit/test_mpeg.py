@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from records.mpeg import MOST_SAMPLES, Frame, Frames, first_frame, frame, info
-from tests.wavs import mpeg_frames
+from records.audio.mpeg import MOST_SAMPLES, Frame, Frames, first_frame, frame, info
+from tests.support.wavs import mpeg_frames
 
 
 @pytest.mark.parametrize(

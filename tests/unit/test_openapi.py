@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from local import openapi
+from scripts import openapi
 
 
 def test_the_committed_document_is_not_stale() -> None:

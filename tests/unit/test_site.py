@@ -12,7 +12,7 @@ import pytest
 
 from functions.site import app
 from records import settings
-from tests.client import EventClient, Reply
+from tests.support.client import EventClient, Reply
 
 STORAGE = "https://audio.s3.eu-central-1.amazonaws.com https://audio.s3.amazonaws.com"
 

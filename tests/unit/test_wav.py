@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from records.audio.wav import BytesSource, Wav, inspect
 from records.errors import UnplayableAudio, UnsupportedAudio
-from records.wav import BytesSource, Wav, inspect
-from tests.wavs import EXTENSIBLE, GSM, Case, cases, chunk, extensible, fmt, pcm, riff, tone, wav
+from tests.support.wavs import EXTENSIBLE, GSM, Case, cases, chunk, extensible, fmt, pcm, riff, tone, wav
 
 ACCEPTED = [case for case in cases() if case.status == 201]
 REFUSED = [case for case in cases() if case.status != 201]

@@ -15,7 +15,9 @@ from tempfile import TemporaryDirectory, gettempdir
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from records import mp3, storage
+from records import storage
+from records.audio import mp3
+from records.audio.wav import BytesSource, Wav, inspect
 from records.errors import (
     AudioRejected,
     AudioTooLarge,
@@ -29,7 +31,6 @@ from records.errors import (
 from records.recordings import FAILED, READY, Audio, Recording
 from records.settings import MAX_DIRECT_BYTES, settings
 from records.users import User
-from records.wav import BytesSource, Wav, inspect
 
 _DIRECTORY = "records-conversion-"
 _LONGEST_SECONDS = 900  # no attempt lives longer than Lambda lets it

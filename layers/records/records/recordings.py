@@ -34,9 +34,9 @@ from records.errors import (
 )
 
 if TYPE_CHECKING:
-    from records.mp3 import Conversion
+    from records.audio.mp3 import Conversion
+    from records.audio.wav import Wav
     from records.users import User
-    from records.wav import Wav
 
 PENDING, READY, FAILED = "pending", "ready", "failed"
 

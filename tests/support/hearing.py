@@ -10,8 +10,8 @@ import subprocess
 from array import array
 from dataclasses import dataclass
 
-from records import mpeg
-from tests.wavs import MP3, fmt, wav
+from records.audio import mpeg
+from tests.support.wavs import MP3, fmt, wav
 
 DECODER_DELAY = 529  # samples that every MP3 decoder adds, and LAME's tag does not count
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import aws
-from tests.benchmarks.common import Cost, become_lambda, cost
+from benchmarks import aws
+from benchmarks.common import Cost, become_lambda, cost
 
 MAX_DIRECT_BYTES = 4_613_734
 
@@ -17,7 +17,7 @@ class Service:
         self.memory = aws.install()
 
         from records.users import User
-        from tests.client import Context, function, http_event
+        from tests.support.client import Context, function, http_event
 
         self._event, self._context, self._function = http_event, Context, function
         self.user, self.token = User.register("user1", None)
@@ -26,7 +26,7 @@ class Service:
         """POST /records with the file, as the body itself or in a form."""
         headers, body = {"content-type": "audio/wav"}, path.read_bytes()
         if form:
-            from tests.client import form as made
+            from tests.support.client import form as made
 
             headers, body = made(("user_id", None, str(self.user).encode()), ("audio", path.name, body))
         headers |= {"authorization": f"Bearer {self.token}"}

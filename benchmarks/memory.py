@@ -1,4 +1,4 @@
-"""Peak memory of a handler and its ffmpeg against the recording's length: python -m tests.benchmarks.memory [--quick]
+"""Peak memory of a handler and its ffmpeg against the recording's length: python -m benchmarks.memory [--quick]
 
 Each recording has a process of its own, as if it were the first of a cold function. The figures are the kernel's own
 high-water marks (VmHWM) of both processes, added up.
@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.common import ROOT, quiet, table, wav
+from benchmarks.common import ROOT, quiet, table, wav
 
 LENGTHS = (10, 60, 600, 3600)  # s
 LARGEST_SECONDS = 26  # of 44.1 kHz stereo: 4 586 400 bytes of the 4 613 734 that a request may hold
@@ -43,7 +43,7 @@ def _read(path: Path) -> str:
 
 def peak(road: str, path: Path) -> tuple[int, int]:
     """Bytes: of the handler's process, and of the largest that it started."""
-    command = [sys.executable, "-m", "tests.benchmarks.memory", road, str(path)]
+    command = [sys.executable, "-m", "benchmarks.memory", road, str(path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         of_child = 0
         while process.poll() is None:
@@ -57,7 +57,7 @@ def peak(road: str, path: Path) -> tuple[int, int]:
 
 def work(road: str, path: Path) -> int:
     """In the process that is measured: one conversion, and what it took."""
-    from tests.benchmarks.service import Service
+    from benchmarks.service import Service
 
     with quiet():
         service = Service()
@@ -69,7 +69,7 @@ def work(road: str, path: Path) -> int:
 
 
 def run(short: bool) -> None:
-    from tests.layers import layer
+    from tests.support.layers import layer
 
     layer()  # built before, so that the measured processes do not
     rows = []

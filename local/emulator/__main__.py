@@ -23,7 +23,7 @@ from ministack import app as ministack
 from ministack.core.persistence import save_state
 from ministack.services import dynamodb
 
-from local import large_bodies, mends
+from local.emulator import large_bodies, patches
 
 # How many requests to the API run at once; more wait here, as a laptop cannot start fifty Pythons at once.
 CONCURRENCY = int(os.environ.get("CONCURRENCY", "") or max(4, 2 * (os.cpu_count() or 2)))
@@ -78,7 +78,7 @@ async def save_now_and_then(gateway: Gateway, save_all: asyncio.Event) -> None:
 async def main() -> None:
     public_port, gateway_port = int(os.environ["PUBLIC_PORT"]), os.environ["GATEWAY_PORT"]
     large_bodies.install(Path(os.environ["TMPDIR"]))
-    mends.install()
+    patches.install()
     gateway = Gateway(public_port, Path(os.environ["API_ID_FILE"]), os.environ["PUBLIC_BUCKET"])
     config = Config()
     addresses = ["127.0.0.1", *os.environ["GATEWAY_ALSO_ON"].split()]

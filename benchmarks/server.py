@@ -1,4 +1,4 @@
-"""Side by side with a conventional server: python -m tests.benchmarks.server [--quick]
+"""Side by side with a conventional server: python -m benchmarks.server [--quick]
 
 The service on this machine is `make run`'s: the deployed functions, behind an emulator of AWS written in Python. Each
 request goes through that emulator's API Gateway, Lambda, DynamoDB, S3 and access control, none of which AWS does on
@@ -20,10 +20,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
-from tests.benchmarks.common import table, wav
-from tests.benchmarks.memory import children, high_water
-from tests.benchmarks.reference.run import reference_server
-from tests.client import HttpClient, Reply, form, sign_up
+from benchmarks.common import table, wav
+from benchmarks.memory import children, high_water
+from benchmarks.reference.run import reference_server
+from tests.support.client import HttpClient, Reply, form, sign_up
 
 PAUSE = 0.05  # s between two small requests while the long recording is converted
 CLIENTS = (1, 8, 32)

@@ -15,8 +15,8 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from tests.client import Account, Client, Reply, form, send, sign_up
-from tests.wavs import sample
+from tests.support.client import Account, Client, Reply, form, send, sign_up
+from tests.support.wavs import sample
 
 JSON = {"Content-Type": "application/json"}
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")

@@ -1,4 +1,4 @@
-"""A warm GET /record, the first and the others: python -m tests.benchmarks.warm_get [--quick]
+"""A warm GET /record, the first and the others: python -m benchmarks.warm_get [--quick]
 
 The handler with AWS in memory: what it costs beside waiting for DynamoDB and S3.
 """
@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.common import quiet, table, wav
-from tests.benchmarks.service import Service
+from benchmarks.common import quiet, table, wav
+from benchmarks.service import Service
 
 CASES: tuple[tuple[str, str, dict[str, str], str, int], ...] = (
     ("GET, MP3 of 160 kB", "GET", {}, "short", 200),

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from records import mpeg
+from records.audio import mpeg
+from records.audio.levels import Levels, Meter
+from records.audio.wav import MAX_DURATION, Wav
 from records.errors import ConversionError, ConversionTimeout, UnplayableAudio
-from records.levels import Levels, Meter
 from records.settings import settings
-from records.wav import MAX_DURATION, Wav
 
 _PIECE = 64 * 1024  # bytes: what a pipe holds unless it is widened
 _PIPE = 1024 * 1024  # bytes that a pipe is asked to hold: six seconds of stereo

@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from records import mpeg
+from records.audio import mpeg
 from records.errors import UnplayableAudio, UnsupportedAudio
 
 MAX_CHANNELS = 8

@@ -1,4 +1,4 @@
-"""The first conversion after a cold start, with ffmpeg not in the page cache: python -m tests.benchmarks.first_run
+"""The first conversion after a cold start, with ffmpeg not in the page cache: python -m benchmarks.first_run
 
 Measured: the layer's ffmpeg and the general one of imageio-ffmpeg (or those that are named), on one second of stereo.
 Before each cold round the kernel is told to drop the binary's pages (posix_fadvise); afterwards it is asked how many
@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.common import Cost, bare_ffmpeg, best, cost, ffmpeg, interleaved, table, wav
+from benchmarks.common import Cost, bare_ffmpeg, best, cost, ffmpeg, interleaved, table, wav
 
 PAGE = mmap.PAGESIZE
 

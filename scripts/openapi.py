@@ -1,4 +1,4 @@
-"""Write the OpenAPI document of the whole service: `python -m local.openapi` (make openapi).
+"""Write the OpenAPI document of the whole service: `python -m scripts.openapi` (make openapi).
 
 Paths, operations and JSON bodies come from the functions' own routes and models, the statuses of errors from the one
 table in `records.api`. What a route cannot say of itself (binary bodies, headers, links) is added here.

@@ -1,4 +1,4 @@
-"""Take out each guard, one by one, and see a test go red: `make mutants` (python -m tests.mutants [word ...]).
+"""Take out each guard, one by one, and see a test go red: `make mutants` (python -m tests.support.mutants [word ...]).
 
 Each mutant is made in a copy of the project, so that nothing here changes. First every test that is to go red is seen
 green on a copy without a mutant. Exit status 1 where a guard's absence is noticed by no test.
@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 600  # that one selection of tests may take
 LAYER = "layers/records/records"
 
@@ -717,7 +717,7 @@ def main() -> int:
     for mutant in chosen:
         found = (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.old)
         if found != 1:
-            sys.exit(f"{mutant.guard}: found {found} times in {mutant.file}, not once; mend tests/mutants.py")
+            sys.exit(f"{mutant.guard}: found {found} times in {mutant.file}, not once; mend tests/support/mutants.py")
     files = sorted({word for mutant in chosen for word in mutant.tests.split() if word.endswith(".py")})
     caught = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.layers import ROOT, layer
+from tests.support.layers import ROOT, layer
 
 TABLE_SEED = 7
 

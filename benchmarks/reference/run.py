@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks.common import ROOT, ffmpeg
+from benchmarks.common import ROOT, ffmpeg
 
 
 def programs() -> Path | None:
@@ -75,7 +75,7 @@ def reference_server(*, blocking: bool) -> Iterator[tuple[str, int]]:
                 "FFMPEG": ffmpeg(),
                 "BLOCKING": str(int(blocking)),
             }
-            command = [sys.executable, "-m", "uvicorn", "tests.benchmarks.reference.app:app", "--port", str(port)]
+            command = [sys.executable, "-m", "uvicorn", "benchmarks.reference.app:app", "--port", str(port)]
             server = subprocess.Popen([*command, "--log-level", "warning"], cwd=ROOT, env=environment)
             try:
                 _wait(port, server)

@@ -1,4 +1,6 @@
-"""A bounded load on the local cloud: `make load` (python -m tests.load [--requests 5000] [--clients 32] [--url ...]).
+"""A bounded load on the local cloud: `make load`.
+
+python -m benchmarks.load [--requests 5000] [--clients 32] [--url ...]
 
 Sign-ups, recordings by both roads and downloads mixed. Every answer is checked, every MP3 compared with its SHA-256;
 at the end every record that was ever promised is downloaded once more, and the bucket may hold nothing else. Exit
@@ -23,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from local.cloud import Cloud, build
-from tests.client import Account, HttpClient, form, send, sign_up
-from tests.contract import target
-from tests.wavs import fmt, pcm, tone, wav
+from tests.support.client import Account, HttpClient, form, send, sign_up
+from tests.support.contract import target
+from tests.support.wavs import fmt, pcm, tone, wav
 
 PATIENCE = 120  # s that an upload may take until it is ready: one machine converts for all 32
 

@@ -1,4 +1,4 @@
-"""Init time of each function: python -m tests.benchmarks.init [--quick]
+"""Init time of each function: python -m benchmarks.init [--quick]
 
 What Lambda does when it starts a function: its runtime (awslambdaric) is there already, and imports the handler. Each
 figure is the processor time of that in a fresh process, the least of the rounds, which are taken in turn:
@@ -20,8 +20,8 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.benchmarks.common import ENVIRONMENT, table
-from tests.layers import ROOT, SOURCE, layer
+from benchmarks.common import ENVIRONMENT, table
+from tests.support.layers import ROOT, SOURCE, layer
 
 FUNCTIONS = ("get_record", "create_user", "create_record", "convert_upload", "remove_audio", "site")
 PROGRAM = """
@@ -93,7 +93,7 @@ def runtime(folder: Path) -> Path:
     """A folder with Lambda's runtime client and nothing else."""
     found = find_spec("awslambdaric")
     if not found or not found.origin:
-        sys.exit("awslambdaric is missing: install tests/benchmarks/requirements.txt.")
+        sys.exit("awslambdaric is missing: install benchmarks/requirements.txt.")
     packages = Path(found.origin).parent.parent
     folder.mkdir()
     for pattern in ("awslambdaric", "simplejson", "snapshot_restore_py.py", "runtime_client*"):

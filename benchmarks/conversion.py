@@ -1,4 +1,4 @@
-"""Conversion through the handlers against bare ffmpeg: python -m tests.benchmarks.conversion [--quick] [--one-core]
+"""Conversion through the handlers against bare ffmpeg: python -m benchmarks.conversion [--quick] [--one-core]
 
 The handlers are the deployed ones (the built layer's packages and bytecode), given the event that API Gateway or S3
 would give; AWS is in the process's memory. Counted is all from the event to the answer: base64, the form or the bytes,
@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.common import Cost, bare_ffmpeg, best, cost, interleaved, median_ratio, quiet, table, wav
-from tests.benchmarks.service import MAX_DIRECT_BYTES, Service
+from benchmarks.common import Cost, bare_ffmpeg, best, cost, interleaved, median_ratio, quiet, table, wav
+from benchmarks.service import MAX_DIRECT_BYTES, Service
 
 CASES = (  # seconds, Hz, channels, rounds, rounds of a quick run
     (10, 44_100, 2, 20, 5),
@@ -29,7 +29,7 @@ CASES = (  # seconds, Hz, channels, rounds, rounds of a quick run
 
 def measure(service: Service, path: Path, rate: int, channels: int, rounds: int) -> tuple[list[Cost], list[Cost]]:
     """The handler's costs and the bare command's, in turn."""
-    from records.mp3 import mp3_rate
+    from records.audio.mp3 import mp3_rate
 
     kbits = 64 * channels
 

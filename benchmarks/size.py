@@ -1,4 +1,4 @@
-"""What the `records` layer weighs, for both architectures: python -m tests.benchmarks.size"""
+"""What the `records` layer weighs, for both architectures: python -m benchmarks.size"""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tests.benchmarks.common import table
-from tests.benchmarks.init import plain_pip
-from tests.layers import make_layer
+from benchmarks.common import table
+from benchmarks.init import plain_pip
+from tests.support.layers import make_layer
 
 
 def weights(folder: Path, archive: Path) -> tuple[int, int, int]:

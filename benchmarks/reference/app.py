@@ -3,7 +3,7 @@
 It signs up, takes a WAV in a request, and gives the MP3; it does none of the checking that the service does. With
 BLOCKING=1 the async handler runs ffmpeg by `subprocess.run`, which is what is met most; without, by asyncio's own.
 
-    DATABASE_URL=postgresql://... AUDIO=folder FFMPEG=ffmpeg uvicorn tests.benchmarks.reference.app:app
+    DATABASE_URL=postgresql://... AUDIO=folder FFMPEG=ffmpeg uvicorn benchmarks.reference.app:app
 """
 
 from __future__ import annotations

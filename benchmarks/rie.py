@@ -1,4 +1,4 @@
-"""What Lambda's runtime emulator reports of a first and of a second call: python -m tests.benchmarks.rie [--quick]
+"""What Lambda's runtime emulator reports of a first and of a second call: python -m benchmarks.rie [--quick]
 
 The emulator (RIE, the one that SAM CLI puts into its containers) runs awslambdaric on this machine, with the layer as
 built and with plain `pip install`. Its "Init Duration" is always some 0.04 ms, since it starts a function only when
@@ -20,10 +20,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.common import ENVIRONMENT, table
-from tests.benchmarks.init import plain_pip, runtime
-from tests.client import http_event
-from tests.layers import ROOT, layer
+from benchmarks.common import ENVIRONMENT, table
+from benchmarks.init import plain_pip, runtime
+from tests.support.client import http_event
+from tests.support.layers import ROOT, layer
 
 EMULATOR = f"aws-lambda-rie-{'x86_64' if platform.machine() == 'x86_64' else 'arm64'}"
 PATH = "/2015-03-31/functions/function/invocations"

@@ -1,12 +1,12 @@
-"""All benchmarks, one after another: `make bench`, or python -m tests.benchmarks [--quick]. Some ten minutes."""
+"""All benchmarks, one after another: `make bench`, or python -m benchmarks [--quick]. Some ten minutes."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-from tests.benchmarks.common import machine
-from tests.layers import ROOT, layer
+from benchmarks.common import machine
+from tests.support.layers import ROOT, layer
 
 BENCHMARKS = (
     ("size",),
@@ -26,7 +26,7 @@ def main() -> int:
     layer()  # once for all of them
     failed = 0
     for name, *options in BENCHMARKS:
-        command = [sys.executable, "-m", f"tests.benchmarks.{name}", *options, *sys.argv[1:]]
+        command = [sys.executable, "-m", f"benchmarks.{name}", *options, *sys.argv[1:]]
         failed |= subprocess.run(command, cwd=ROOT, check=False).returncode
     return int(failed != 0)
 
