@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 from urllib.parse import unquote_plus
@@ -9,7 +10,8 @@ from urllib.parse import unquote_plus
 from aws_lambda_powertools import Logger, Metrics
 
 from records import aws
-from records.conversion import convert_uploaded
+from records.conversion import Upload, convert_uploaded
+from records.errors import OurFault
 from records.recordings import Recording
 
 # The part of the time that the conversion may take; what is left is for storing an MP3 of over a gigabyte.
@@ -19,19 +21,37 @@ logger = Logger()
 metrics = Metrics()
 
 
-def lambda_handler(event: dict[str, Any], context: Any) -> None:
-    """S3's "object created" event in; nothing out. Raising makes Lambda deliver the event again."""
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
+    """Messages of the queue in, each with S3's "object created" events; out the messages to be delivered again.
+
+    S3's event itself may come as well, as an operator sends it: what fails then is raised.
+    """
     remaining = context.get_remaining_time_in_millis() / 1000
     deadline = time.monotonic() + remaining * CONVERSION_SHARE
+    failures = []
     try:
         for item in event["Records"]:
-            key = unquote_plus(item["s3"]["object"]["key"])
-            _, user, record_id, file_name = key.split("/")
-            logger.info("arrived", extra={"record": record_id, "bytes": item["s3"]["object"].get("size")})
-            convert_uploaded(int(user), record_id, file_name.removesuffix(".wav"), key, deadline)
+            if item.get("eventSource") != "aws:sqs":
+                _convert(item, deadline)
+                continue
+            try:
+                # The message that S3 sends to try out a new queue has no records.
+                for created in json.loads(item["body"]).get("Records", []):
+                    _convert(created, deadline)
+            except OurFault as error:
+                logger.error("an upload was not converted", extra={"error": error.code, "item": item["messageId"]})
+                failures.append({"itemIdentifier": item["messageId"]})
     finally:
         if metrics.metric_set:
             metrics.flush_metrics()
+    return {"batchItemFailures": failures}
+
+
+def _convert(created: dict[str, Any], deadline: float) -> None:
+    stored = created["s3"]["object"]
+    upload = Upload(unquote_plus(stored["key"]), stored.get("size"))
+    logger.info("arrived", extra={"record": upload.row().id, "bytes": upload.size})
+    convert_uploaded(upload, deadline)
 
 
 aws.warm(Recording)

@@ -83,14 +83,22 @@ def _mp3(recording: Recording, headers: dict[str, str], *, head: bool) -> Respon
         wanted = ""
     match byte_range(wanted, size):
         case None:
-            return Response(200, "audio/mpeg", storage.get(recording.mp3_key(), 0, size - 1), headers=whole)
+            return Response(200, "audio/mpeg", _read(recording, 0, size - 1), headers=whole)
         case (first, last) if first <= last:
             whole["Content-Range"] = f"bytes {first}-{last}/{size}"
-            return Response(206, "audio/mpeg", storage.get(recording.mp3_key(), first, last), headers=whole)
+            return Response(206, "audio/mpeg", _read(recording, first, last), headers=whole)
         case _:
             message = f"The recording has {size} bytes: ask for a range that begins within them."
             body = {"code": "range_not_satisfiable", "message": message}
             return api.json_response(416, body, {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
+
+
+def _read(recording: Recording, first: int, last: int) -> bytes:
+    """Bytes `first` to `last` of a ready recording's MP3. Raises RecordNotFound, Unavailable."""
+    try:
+        return storage.get(recording.mp3_key(), first, last)
+    except storage.ObjectNotFound:
+        raise recording.object_missing() from None
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote_plus
@@ -21,6 +22,7 @@ from tests.integration.conftest import BUCKET
 from tests.support.client import Context, function
 
 _numbers = itertools.count(1)
+_sizes: dict[str, int] = {}  # of the last upload under each key
 
 
 def _table(model: type[Recording | User]) -> Any:
@@ -57,7 +59,7 @@ def parts() -> list[str]:
     return [upload.key_name for upload in _bucket().multiparts.values()]
 
 
-def unfounded() -> list[str]:
+def ready_without_object() -> list[str]:
     """The ids of rows that are ready without their object."""
     held = set(objects())
     return [row.id for row in rows() if row.status == "ready" and row.mp3_key() not in held]
@@ -125,9 +127,29 @@ def object_created(key: str, size: int = 0) -> dict[str, Any]:
     }
 
 
+def queued(event: dict[str, Any]) -> dict[str, Any]:
+    """A queue's message with an event of S3, as its event source mapping delivers it."""
+    return {
+        "Records": [
+            {
+                "messageId": f"19dd0b57-b21e-4ac1-bd88-{next(_numbers):012x}",
+                "receiptHandle": "MessageReceiptHandle",
+                "body": json.dumps(event),
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1795428000000"},
+                "messageAttributes": {},
+                "md5OfBody": "7b270e59b47ff90a553787216d55d91d",
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:uploads",
+                "awsRegion": "eu-central-1",
+            }
+        ]
+    }
+
+
 def arrived(key: str) -> None:
-    """Deliver the event of an upload to `convert_upload`; raises what makes Lambda deliver it again."""
-    function("convert_upload").lambda_handler(object_created(key), Context(seconds=900))
+    """Give the event of an upload to `convert_upload`; raises why it is to be delivered again."""
+    event = object_created(key, _sizes.get(key, 0))
+    function("convert_upload").lambda_handler(event, Context(seconds=900))
 
 
 def removed(*images: dict[str, Any]) -> dict[str, Any]:
@@ -181,4 +203,5 @@ def expire_uploads() -> None:
 
 def upload(key: str, body: bytes) -> None:
     """Store an object as a client's form does."""
+    _sizes[key] = len(body)
     get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"].put_object(BUCKET, key, body)

@@ -15,7 +15,7 @@ from records import storage
 from records.users import User
 from tests.integration import scenarios
 from tests.integration.conftest import moto_cloud
-from tests.integration.events import orphans, unfounded
+from tests.integration.events import orphans, ready_without_object
 from tests.integration.faults import (
     CONFLICT,
     CUTS,
@@ -109,7 +109,7 @@ def run_with(run: Scenario, *faults: Fault) -> Injector:
         saved_by_a_retry_inside=run.saved,
         refused_with_503=run.answers and not run.saved,
         delivered_again=not run.answers and not run.saved,
-        rows_ready_without_their_object=len(unfounded()),
+        rows_ready_without_their_object=len(ready_without_object()),
         objects_without_a_row=len(orphans()),
         documented_gaps=run.gap,
     )

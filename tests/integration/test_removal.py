@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -200,15 +201,16 @@ def test_row_that_turns_ready_as_its_time_ends(client: EventClient, account: Acc
         send(client, account, WAV, key="k")
     [row] = rows()
     row.update(actions=[Recording.expires_at.set(int(time.time()) - 1)])
-    mp3 = content(objects()[0])
+    [key] = objects()
+    mp3 = content(key)
 
     def turn_ready() -> None:
-        digest = objects()[0].rsplit("/", 1)[1].removesuffix(".mp3")
         row.update(
             actions=[
                 Recording.status.set("ready"),
                 Recording.expires_at.remove(),
-                Recording.mp3_sha256.set(digest),
+                Recording.mp3_attempt.set(key.rsplit("/", 1)[1].removesuffix(".mp3")),
+                Recording.mp3_sha256.set(hashlib.sha256(mp3).hexdigest()),
                 Recording.mp3_bytes.set(len(mp3)),
             ]
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from records import recordings, settings, storage
+from records import aws, recordings, settings, storage
 from records.conversion import convert_sent
 from records.errors import ConversionError, RecordsError, Unavailable
 from records.recordings import DAY, Recording
@@ -34,7 +34,7 @@ JSON = {"Content-Type": "application/json"}
 WAV, OTHER = tiny_wav(0.1), tiny_wav(0.2)
 RUBBISH = b"RIFF\x00\x00\x00\x00 this is no sound at all"
 UNSUPPORTED = "unsupported_audio"
-FAILED_BY_US = {"code": "conversion_error", "message": "The conversion failed on our side, and will be tried again."}
+FAILED_BY_US = {"code": "conversion_error", "message": "The conversion failed on our side. Send the recording again."}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -201,7 +201,7 @@ def test_fault_of_ours_then_ready(
     [line] = [record for record in caplog.records if record.getMessage() == "conversion failed"]
     assert "/nowhere/ffmpeg" in line.__dict__["why"]
     reply = look(client, asked)
-    assert (reply.status, reply.json) == (410, FAILED_BY_US)
+    assert (reply.status, reply.headers["retry-after"], reply.json["status"]) == (202, "2", "pending")
     assert objects() == [key]
     assert record_of(asked).expires_at == pytest.approx(time.time() + 14 * DAY, abs=60)
 
@@ -224,9 +224,96 @@ def test_fault_that_nobody_foresaw(
             arrived(key)
     [line] = [record for record in caplog.records if record.getMessage() == "conversion failed"]
     assert line.__dict__["why"] == "FileNotFoundError"
-    assert look(client, asked).json == FAILED_BY_US
+    assert look(client, asked).status == 202
     arrived(key)
     assert_holds(asked["id"])
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """There is no ffmpeg."""
+    monkeypatch.setenv("FFMPEG", "/nowhere/ffmpeg")
+    settings.settings.cache_clear()
+    yield
+    settings.settings.cache_clear()
+
+
+def hour_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = time.time() + 3600
+    monkeypatch.setattr(recordings, "time", SimpleNamespace(time=lambda: later))
+
+
+@pytest.mark.usefixtures("broken")
+def test_attempts_used_up(client: EventClient, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pending while another attempt is to come, failed after that; the WAV waits for an operator."""
+    asked = ticket(client, account, "k")
+    key = upload(asked, WAV)
+    for attempt in (1, 2, 3):
+        assert look(client, asked).status == 202
+        with pytest.raises(ConversionError):
+            arrived(key)
+        assert record_of(asked).attempts == attempt
+    reply = look(client, asked)
+    assert (reply.status, reply.json) == (410, FAILED_BY_US)
+    assert record_of(asked).expires_at == pytest.approx(time.time() + 14 * DAY, abs=60)
+    with Injector().active() as injector, pytest.raises(ConversionError):  # and so its message ends in the queue
+        arrived(key)
+    assert [call.operation for call in injector.calls] == ["GetItem"]
+    assert (objects(), record_of(asked).attempts) == ([key], 3)
+
+
+@pytest.mark.usefixtures("broken")
+def test_the_key_of_attempts_that_are_used_up(
+    client: EventClient, account: Account, ffmpeg: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is good for another try."""
+    asked = ticket(client, account, "k")
+    for _ in range(3):
+        with pytest.raises(ConversionError):
+            arrived(upload(asked, WAV))
+    assert look(client, asked).status == 410
+    removed = events.raw_rows()
+    monkeypatch.setenv("FFMPEG", ffmpeg)
+    settings.settings.cache_clear()
+    again = send(client, account, WAV, key="k")
+    assert (again.status, again.json["id"]) == (201, asked["id"])
+    assert function("remove_audio").lambda_handler(events.removed(*removed), Context()) == {"batchItemFailures": []}
+    assert_holds(asked["id"])
+
+
+def test_killed_three_times(client: EventClient, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed process says nothing: the event that comes after it does."""
+    asked = ticket(client, account)
+    key = upload(asked, WAV)
+    for _ in range(3):
+        with Injector(kill=("before", Call("s3", "PutObject", 1))).active(), pytest.raises(Killed):
+            arrived(key)
+        assert look(client, asked).status == 202
+    with pytest.raises(Unavailable):  # the third may still be alive
+        arrived(key)
+    assert look(client, asked).status == 202
+    hour_later(monkeypatch)
+    with pytest.raises(ConversionError):
+        arrived(key)
+    assert (look(client, asked).status, look(client, asked).json) == (410, FAILED_BY_US)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_message_of_the_queue(client: EventClient, account: Account, raises: bool, request: Any) -> None:
+    """One message for each upload; what fails is reported, so that the queue delivers it again."""
+    if raises:
+        request.getfixturevalue("broken")
+    asked = ticket(client, account)
+    event = events.queued(events.object_created(upload(asked, WAV), len(WAV)))
+    answer = function("convert_upload").lambda_handler(event, Context(900))
+    failed = [{"itemIdentifier": event["Records"][0]["messageId"]}] if raises else []
+    assert answer == {"batchItemFailures": failed}
+    assert look(client, asked).status == (202 if raises else 200)
+
+
+def test_message_that_tries_out_the_queue() -> None:
+    event = events.queued({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": BUCKET})
+    assert function("convert_upload").lambda_handler(event, Context(900)) == {"batchItemFailures": []}
 
 
 def test_no_time_left(client: EventClient, account: Account) -> None:
@@ -239,6 +326,10 @@ def test_no_time_left(client: EventClient, account: Account) -> None:
     assert (reply.status, reply.json) == (410, {"code": "conversion_timeout", "message": message})
     assert objects() == [key]
     assert record_of(asked).expires_at == pytest.approx(time.time() + 14 * DAY, abs=60)
+    with Injector().active() as injector:
+        arrived(upload(asked, OTHER))  # the form is good for an hour; the row is final
+    assert [call.operation for call in injector.calls] == ["GetItem"]
+    assert look(client, asked).json == reply.json
     clean_up()
     assert (rows(), objects()) == ([], [])
 
@@ -305,7 +396,7 @@ def test_second_event_does_nothing(client: EventClient, account: Account) -> Non
     before = events.raw_rows()
     with Injector().active() as injector:
         arrived(key)
-    assert [call.operation for call in injector.calls] == ["GetItem", "DeleteObject"]
+    assert [call.operation for call in injector.calls] == ["GetItem", "ListObjectsV2", "DeleteObject"]
     assert events.raw_rows() == before
     assert_holds(asked["id"])
 
@@ -361,7 +452,7 @@ def test_upload_after_ready(client: EventClient, account: Account) -> None:
     arrived(upload(asked, WAV))
     before = events.raw_rows()
     arrived(upload(asked, OTHER))
-    assert events.raw_rows() == before
+    assert events.raw_rows() == [before[0] | {"rejected_upload": {"BOOL": True}}]
     assert_holds(asked["id"])
 
 
@@ -394,7 +485,7 @@ def calls_of_one_attempt(client: EventClient, account: Account) -> list[Call]:
 def test_two_attempts_at_once(client: EventClient, account: Account) -> None:
     """The whole second attempt comes between two steps of the first: between each two."""
     calls = calls_of_one_attempt(client, account)
-    assert len(calls) == 8
+    assert len(calls) == 9
     for call in calls:
         account = sign_up(client)
         asked = ticket(client, account)
@@ -445,7 +536,8 @@ def test_attempts_in_threads(client: EventClient, account: Account) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    assert errors == []
+    # The fourth to begin is told to come back when the others have ended.
+    assert [type(error) for error in errors] in ([], [Unavailable])
     assert_holds(asked["id"])
 
 
@@ -523,10 +615,11 @@ def test_upload_of_the_audio_that_a_killed_request_brought(client: EventClient, 
 def test_upload_of_other_audio_than_a_killed_request_brought(
     client: EventClient, account: Account, claimed: dict[str, Any], wav: bytes
 ) -> None:
-    """It is dropped, and is no fault of ours; the audio that the key brought first is still welcome."""
+    """It is dropped, which the record says; the audio that the key brought first is still welcome."""
     arrived(upload(claimed, wav))
     assert objects() == []
     assert look(client, claimed).status == 202
+    assert record_of(claimed).rejected_upload is True
     sent = send(client, account, WAV, key="k")
     assert (sent.status, sent.json["id"]) == (201, claimed["id"])
     assert_holds(claimed["id"])
@@ -546,6 +639,87 @@ def test_ticket_again_for_what_failed(client: EventClient, account: Account) -> 
     about = look(client, asked, "application/json").json
     again = ask(client, account, "k")
     assert (again.status, again.json) == (200, about)
+
+
+def with_list_chunk(wav: bytes) -> bytes:
+    """Other bytes, the same samples: and so the same MP3."""
+    longer = wav + b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf58.76.100\0"
+    return longer[:4] + struct.pack("<I", len(longer) - 8) + longer[8:]
+
+
+def test_loser_never_deletes_the_winners_mp3(client: EventClient, account: Account, claimed: dict[str, Any]) -> None:
+    """Two files with the same samples under one key. The upload's commit is refused since the request claimed the row;
+    before it deletes its MP3 the request commits its own."""
+    sent: list[Reply] = []
+    with Injector().active() as injector:
+        injector.upon(Call("s3", "DeleteObject", 1), lambda: sent.append(send(client, account, WAV, key="k")))
+        arrived(upload(claimed, with_list_chunk(WAV)))
+    assert [reply.status for reply in sent] == [201]
+    mp3 = look(client, claimed)
+    assert (mp3.status, hashlib.sha256(mp3.body).hexdigest()) == (200, sent[0].json["mp3"]["sha256"])
+    assert_holds(claimed["id"])
+
+
+def test_good_audio_never_gets_the_verdict_of_other_audio(client: EventClient, account: Account) -> None:
+    """Good audio in a request, rubbish by upload, under one key: the row fails just before the request claims it."""
+    asked = ticket(client, account, "k")
+    key = upload(asked, RUBBISH)
+    with Injector().active() as injector:
+        injector.upon(Call("dynamodb", "UpdateItem", 1), lambda: arrived(key))
+        sent = send(client, account, WAV, key="k")
+    assert (sent.status, sent.json["code"]) == (409, "idempotency_conflict")
+    again = send(client, account, WAV, key="k")
+    assert (again.status, again.json["code"]) == (409, "idempotency_conflict")
+    assert record_of(asked).wav_sha256 is None
+
+
+def test_row_past_its_time_that_another_attempt_turns_ready(
+    client: EventClient, account: Account, claimed: dict[str, Any]
+) -> None:
+    """An event finds the row past its time; an attempt that began in time turns it ready, and keeps its MP3."""
+    key = upload(claimed, WAV)
+    row = record_of(claimed)
+    in_time = row.expires_at
+    row.update(actions=[Recording.expires_at.set(int(time.time()) - 1)])
+
+    def extend_and_convert() -> None:
+        row.update(actions=[Recording.expires_at.set(in_time)])
+        assert send(client, account, WAV, key="k").status == 201
+
+    with Injector().active() as injector:
+        injector.upon(Call("s3", "ListObjectsV2", 1), extend_and_convert)  # what a row that is gone would come to
+        arrived(key)
+    if record_of(claimed).status != "ready":
+        extend_and_convert()
+    assert look(client, claimed).status == 200
+
+
+def test_ready_record_without_its_mp3(
+    client: EventClient, account: Account, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It must never be: a person is told at once."""
+    sent = send(client, account, WAV).json
+    [key] = objects()
+    aws.s3().delete_object(Bucket=BUCKET, Key=key)
+    capsys.readouterr()
+    reply = look(client, sent)
+    assert (reply.status, reply.json["code"], reply.headers["retry-after"]) == (503, "unavailable", "5")
+    [line] = [record for record in caplog.records if record.getMessage() == "a ready record without its MP3"]
+    assert (line.levelname, line.__dict__["record"]) == ("ERROR", sent["id"])
+    metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert [metric["ReadyWithoutObject"] for metric in metrics if "ReadyWithoutObject" in metric] == [[1.0]]
+
+
+def test_record_that_is_removed_while_it_is_read(client: EventClient, account: Account) -> None:
+    sent = send(client, account, WAV).json
+
+    def remove() -> None:
+        function("remove_audio").lambda_handler(events.remove_rows(events.raw_rows()), Context())
+
+    with Injector().active() as injector:
+        injector.upon(Call("s3", "GetObject", 1), remove)
+        reply = look(client, sent)
+    assert (reply.status, reply.json["code"]) == (404, "record_not_found")
 
 
 def direct(account: Account, wav: bytes) -> tuple[str, bool] | str:

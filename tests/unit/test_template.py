@@ -385,6 +385,7 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("s3:PutObject", f"{BUCKET}/records/*"),
         ("s3:PutObject", f"{BUCKET}/uploads/*"),
         ("s3:DeleteObject", f"{BUCKET}/records/*"),
+        ("s3:ListBucket", BUCKET),
     },
     "GetRecord": {
         ("dynamodb:GetItem", "RecordsTable.Arn"),
@@ -448,8 +449,9 @@ def test_besides_a_function_may_log_and_trace(dev: Template, name: str) -> None:
     ]
 
 
-def test_the_cleaner_lists_recordings_only(dev: Template) -> None:
-    [listing] = [s for s in statements(dev, "RemoveAudio") if s["Action"] == "s3:ListBucket"]
+@pytest.mark.parametrize("name", ["CreateRecord", "RemoveAudio"])
+def test_recordings_only_are_listed(dev: Template, name: str) -> None:
+    [listing] = [s for s in statements(dev, name) if s["Action"] == "s3:ListBucket"]
     assert listing["Condition"] == {"StringLike": {"s3:prefix": "records/*"}}
 
 

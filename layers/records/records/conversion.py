@@ -1,4 +1,4 @@
-"""The two roads from a WAV to a recording that is ready. Both go through the same `wav` and `mp3`."""
+"""The two paths from a WAV to a recording that is ready: in the request, and by upload. Both convert with `audio`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import hashlib
 import shutil
 import time
 import traceback
+import uuid
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
+from typing import NamedTuple
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -28,114 +30,132 @@ from records.errors import (
     RecordNotFound,
     Unavailable,
 )
-from records.recordings import FAILED, READY, Audio, Recording
+from records.recordings import FAILED, MAX_ATTEMPTS, MAX_LIFETIME, PENDING, READY, Audio, Recording
 from records.settings import MAX_DIRECT_BYTES, settings
 from records.users import User
 
 _DIRECTORY = "records-conversion-"
-_LONGEST_SECONDS = 900  # no attempt lives longer than Lambda lets it
 
 logger = Logger(child=True)
 metrics = Metrics()
 
 
-def convert_sent(user: User, name: str, key: str | None, body: bytes, deadline: float) -> tuple[Recording, bool]:
-    """The direct road: a recording in the request. Gives it ready, and whether this call made it so.
+class Sent(NamedTuple):
+    """A recording that is ready, and whether the request that asks for it made it."""
+
+    recording: Recording
+    made: bool
+
+
+def convert_sent(user: User, name: str, key: str | None, body: bytes, deadline: float) -> Sent:
+    """The in-request path: convert the WAV of a request while its client waits.
 
     `deadline` is a time of `time.monotonic()`. Raises AudioRejected, IdempotencyConflict, OurFault. After OurFault the
-    row stays pending, and the same request with the same key takes it over.
+    same request may be sent again: with the same key it takes the pending row over.
     """
     wav = inspect(BytesSource(body))
+    audio = Audio(len(body), hashlib.sha256(body).hexdigest())
+    row = Recording.reserve(user, name, key, audio)
+    if row.status == READY:
+        return Sent(row, made=False)
+    if row.status == FAILED:
+        raise row.error
+    data = memoryview(body)[wav.data_offset : wav.data_offset + wav.data_bytes]
     try:
-        # The row is reserved beside the conversion. Only a key may name a recording that is there already, which then
-        # is not converted again.
-        with ThreadPoolExecutor(1) as beside:
-            reservation = beside.submit(_reserve, user, name, key, body)
-            if key is not None:
-                row, _ = reservation.result()
-                if row.status == READY:
-                    return row, False
-                if row.final:
-                    raise row.error
-            row, made = _convert_body(wav, body, reservation, deadline)
-            # Without a key the record can be nobody else's, even where a lost answer hid that it was made here.
-            return row, made or key is None
+        with _converted(wav, [data], deadline) as conversion:
+            made = _store(row, wav, audio, conversion)
+    except AudioRejected as error:
+        row.fail(error, audio)
+        raise
     except ConversionTimeout:
         raise AudioTooLarge(
             MAX_DIRECT_BYTES,
             "The recording takes too long to convert in one request. Send it through POST /uploads.",
         ) from None
-    except RecordNotFound:  # the row went while we worked: nothing was promised yet
+    except RecordNotFound:  # the row was removed meanwhile: nothing was promised yet
         raise Unavailable from None
+    if made and not row.fresh:
+        _delete_other_attempts(row)
+    # Without a key the record can be nobody else's, even where a lost response hid that it was made here.
+    return Sent(row, made or key is None)
 
 
-def _reserve(user: User, name: str, key: str | None, body: bytes) -> tuple[Recording, Audio]:
-    audio = Audio(len(body), hashlib.sha256(body).hexdigest())
-    return Recording.reserve(user, name, key, audio), audio
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A WAV that has arrived in the storage: its key, `uploads/<user>/<id>/<generation>.wav`, and its size in bytes."""
+
+    key: str
+    size: int | None
+
+    def row(self) -> Recording:
+        """The row that its key names, without looking whether there is one."""
+        _, user, record_id, file_name = self.key.split("/")
+        return Recording(int(user), record_id, generation=file_name.removesuffix(".wav"))
 
 
-def _convert_body(
-    wav: Wav, body: bytes, reservation: Future[tuple[Recording, Audio]], deadline: float
-) -> tuple[Recording, bool]:
-    """Convert, and commit the reserved row. Gives it, and whether this call turned it ready."""
-    data = memoryview(body)[wav.data_offset : wav.data_offset + wav.data_bytes]
-    try:
-        with _converted(wav, [data], deadline) as conversion:
-            row, audio = reservation.result()
-            return row, _store(row, wav, audio, conversion)
-    except AudioRejected as error:
-        row, audio = reservation.result()
-        row.fail(error, audio)
-        raise
+def convert_uploaded(upload: Upload, deadline: float) -> None:
+    """The upload path: convert a WAV that has arrived. It is deleted once it is of no more use.
+
+    Events come twice, late and out of order: a row that is final is left as it is. Raises OurFault, so that the event
+    is delivered again; the row is `pending` until then, and `failed` when its attempts are used up.
+    """
+    removed = upload.row()
+    row = Recording.read(int(removed.user), removed.id)
+    if row is None or row.generation != removed.generation:
+        row = removed
+    elif row.expired:
+        return  # an attempt that began in time may still turn it ready; if none does, `remove_audio` cleans up
+    else:
+        try:
+            row.begin()
+            if row.status == PENDING:
+                _attempt(row, upload, deadline)
+            elif row.status == READY and upload.size not in (None, row.wav_bytes):
+                row.reject_upload()
+        except RecordNotFound:
+            row = removed
+        except storage.ObjectNotFound:
+            return  # another attempt is done with it; what may arrive there now has an event of its own
+    if row.failed_on_our_side:  # the upload is kept for an operator, until the row is removed
+        if row.error_code == ConversionTimeout.code:
+            logger.error("conversion_timeout", extra={"record": row.id})
+            return
+        raise row.error
+    if row.status != PENDING:
+        _delete_other_attempts(row)
+    storage.delete(upload.key)
 
 
-def convert_uploaded(user: int, record_id: str, generation: str, key: str, deadline: float) -> None:
-    """The long road: a WAV has arrived at `key`. It is gone when its recording is ready, or can never be.
+def _attempt(row: Recording, upload: Upload, deadline: float) -> None:
+    """One attempt at the upload of a pending row. Afterwards the row is final, or the upload is not its audio.
 
-    Events come twice, late and out of order: whatever is already done is left as it is. Raises OurFault, so that the
-    event is delivered again; the row says `failed` meanwhile, and `ready` when a later attempt succeeds.
+    Raises OurFault where another attempt may succeed, RecordNotFound, ObjectNotFound.
     """
     try:
-        row = Recording.find(user, record_id)
-        if row.generation != generation:
-            raise RecordNotFound
-        if not row.final:
-            row.begin()
-        if not row.final and not _attempt(row, key, deadline):
-            return
-    except RecordNotFound:
-        # `remove_audio` may have been here before the MP3 of an attempt that was killed then.
-        storage.delete_prefix(Recording(user, record_id, generation=generation).mp3_prefix)
-    storage.delete(key)
-
-
-def _attempt(row: Recording, key: str, deadline: float) -> bool:
-    """One attempt at the WAV of a row. Gives whether it is there and of no more use."""
-    try:
-        _convert_object(row, key, deadline)
-    except AudioRejected as error:
-        row.fail(error)
-    except ConversionTimeout as error:
-        row.fail(error)  # another attempt would end the same: the WAV stays for an operator, until the row goes
-        logger.error("conversion_timeout", extra={"record": row.id})
-        return False
-    except storage.Missing:
-        return False  # another attempt is done with it; what may arrive there now has an event of its own
+        _convert_object(row, upload.key, deadline)
     except IdempotencyConflict:
-        pass  # the key's audio came by the direct road, and it is not this
-    except RecordNotFound:
+        row.reject_upload()
+    except (AudioRejected, ConversionTimeout) as error:
+        row.fail(error)
+        if row.status != FAILED:  # the key's audio came in a request, and it is not this
+            row.reject_upload()
+    except (RecordNotFound, storage.ObjectNotFound):
         raise
     except Exception as error:
-        row.fail(ConversionError())
+        if int(row.attempts or 0) >= MAX_ATTEMPTS:
+            row.fail(ConversionError())
         if isinstance(error, OurFault):
             raise
         _log_why(error)
         raise ConversionError from error
-    return True
 
 
 def _convert_object(row: Recording, key: str, deadline: float) -> None:
+    """Convert an object of the storage, and commit its row. Raises ObjectNotFound, and what `inspect`, `mp3.convert`
+    and `_store` raise."""
     source = storage.S3Source(key)
+    if row.wav_bytes not in (None, source.size):
+        raise IdempotencyConflict
     wav = inspect(source)
     digest = hashlib.sha256()
     with _converted(wav, _data(source, wav, digest), deadline) as conversion:
@@ -156,8 +176,8 @@ def _data(source: storage.S3Source, wav: Wav, digest: hashlib._Hash) -> Iterator
 
 @contextmanager
 def _converted(wav: Wav, data: Iterator[memoryview] | list[memoryview], deadline: float) -> Iterator[mp3.Conversion]:
-    """The MP3, in a directory of its own that is gone afterwards, whatever happens."""
-    _clear_up_after_the_killed()
+    """The MP3, in a directory of its own that is removed afterwards, whatever happens."""
+    _remove_stale_workdirs()
     with TemporaryDirectory(prefix=_DIRECTORY) as directory:
         started = time.monotonic()
         try:
@@ -170,42 +190,47 @@ def _converted(wav: Wav, data: Iterator[memoryview] | list[memoryview], deadline
 
 
 def _log_why(error: Exception) -> None:
-    """What ffmpeg or the system said, and where it was noticed, are for the operator alone."""
+    """Log what ffmpeg or the system said, and where it was noticed: for the operator alone."""
     noticed = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(noticed.filename).name}:{noticed.lineno} {noticed.name}"
     logger.error("conversion failed", extra={"where": where, "why": str(error.__cause__ or type(error).__name__)})
 
 
-def _clear_up_after_the_killed() -> None:
-    """Remove what processes left that were killed while they converted: Lambda keeps /tmp for those that follow."""
+def _remove_stale_workdirs() -> None:
+    """Remove what killed conversions left: Lambda keeps /tmp for the processes that follow."""
     for path in Path(gettempdir()).glob(f"{_DIRECTORY}*"):
         with suppress(OSError):
-            if path.stat().st_mtime < time.time() - _LONGEST_SECONDS:
+            if path.stat().st_mtime < time.time() - MAX_LIFETIME:
                 shutil.rmtree(path)
 
 
 def _store(row: Recording, wav: Wav, audio: Audio, conversion: mp3.Conversion) -> bool:
-    """Store the MP3, then commit the row. Gives whether this call turned it ready.
+    """Store the MP3, then commit the row. Returns whether this call turned it ready; if not, another did before.
 
     Raises IdempotencyConflict, OurFault, RecordNotFound, or what a failed row says was wrong.
     """
-    key = row.mp3_key(conversion.sha256)
+    attempt = str(uuid.uuid4())
+    key = row.mp3_key(attempt)
     storage.put_mp3(key, conversion.path, conversion.sha256)
     try:
-        made = row.complete(wav, audio, conversion)
+        made = row.complete(wav, audio, conversion, attempt)
     except RecordNotFound:
         storage.delete(key)
         raise
-    if row.status == READY and row.mp3_sha256 == conversion.sha256:
-        if made:
-            metrics.add_metric("RecordsMade", MetricUnit.Count, 1)
-            metrics.add_metric("AudioSeconds", MetricUnit.Seconds, conversion.duration)
-        return made
-    storage.delete(key)  # another attempt was first, with other bytes: its MP3 is the recording
+    if made:
+        metrics.add_metric("RecordsMade", MetricUnit.Count, 1)
+        metrics.add_metric("AudioSeconds", MetricUnit.Seconds, conversion.duration)
+        return True
+    storage.delete(key)
     if row.status == FAILED:
         raise row.error
     if row.wav_sha256 != audio.sha256:
         raise IdempotencyConflict
-    if row.status == READY:
-        return False
-    raise Unavailable
+    if row.status != READY:
+        raise Unavailable
+    return False
+
+
+def _delete_other_attempts(row: Recording) -> None:
+    """Delete the MP3s of attempts that were killed before their row was final: it can name no other any more."""
+    storage.delete_prefix(row.mp3_prefix, keep=row.mp3_key() if row.status == READY else None)

@@ -126,7 +126,7 @@ class Unavailable(OurFault):
 class ConversionError(OurFault):
     code = "conversion_error"
 
-    def __init__(self, message: str = "The conversion failed on our side, and will be tried again.") -> None:
+    def __init__(self, message: str = "The conversion failed on our side. Send the recording again.") -> None:
         super().__init__(message)
 
 

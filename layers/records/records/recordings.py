@@ -1,21 +1,25 @@
-"""Recordings: the row is the truth. pending -> ready | failed, the same for both roads.
+"""Recordings: the row is the truth. pending -> ready | failed, the same for both paths.
 
 A row is written `pending` first, with a time to live; the MP3 is stored; then one conditional write turns the row
-`ready` and takes the time to live off. That write is the commit point: no row says `ready` without its MP3, and what a
-dead attempt left behind goes when its row goes (the table's stream hands every removed row to `remove_audio`).
+`ready` and removes its time to live. That write is the commit point: no row says `ready` without its MP3. Both ends
+are final: a later write that would change them is refused by its condition.
 
-Objects belong to a row's `generation`, a UUID made with the row, and an MP3's key ends with its own SHA-256. So a
-stored MP3 never changes, and clearing up after a removed row can never touch what a later row of the same id holds.
+Objects belong to a row's `generation`, a UUID made with the row, and every attempt at a conversion stores its MP3 under
+a UUID of its own, which the row names when it turns ready. So no attempt can overwrite or delete what another stored,
+and cleaning up after a removed row never touches what a later row of the same id holds.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 from pynamodb.attributes import BinaryAttribute, BooleanAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import DeleteError, PutError, PynamoDBException, UpdateError
 from pynamodb.models import Model
@@ -42,9 +46,15 @@ PENDING, READY, FAILED = "pending", "ready", "failed"
 
 DAY = 24 * 3600
 PENDING_SECONDS = DAY
-# A recording that failed by our fault keeps its WAV for as long as its event can wait in the queue to be replayed.
+# An upload whose conversion failed on our side is kept for as long as its event can wait in the queue to be replayed.
 REPLAY_SECONDS = 14 * DAY
+MAX_ATTEMPTS = 3  # at the conversion of an upload
+MAX_LIFETIME = 900  # s: Lambda ends every attempt by then
+_RESERVE_ROUNDS = 5
 _OUR_FAULTS = (ConversionError.code, ConversionTimeout.code)
+
+logger = Logger(child=True)
+metrics = Metrics()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,12 @@ class Audio:
 
 
 class Recording(Model):
-    """A recording of a user. Times: `created_at` as RFC 3339, `expires_at` in seconds since 1970."""
+    """A recording of a user. Times: `created_at` as RFC 3339, `expires_at` in seconds since 1970.
+
+    attempts: how often the conversion of its upload was begun. mp3_attempt: the UUID of the attempt whose MP3 it is;
+    rows made before attempts had one name their MP3 by its SHA-256. rejected_upload: an upload under the row's key
+    held other audio than the key had brought before, and was dropped.
+    """
 
     class Meta(TableMeta):
         table_name = FromSettings("records_table")
@@ -68,11 +83,14 @@ class Recording(Model):
     name = UnicodeAttribute()
     created_at = UnicodeAttribute()
     expires_at = NumberAttribute(null=True)
+    attempts = NumberAttribute(null=True)
 
     wav_bytes = NumberAttribute(null=True)
     wav_sha256 = UnicodeAttribute(null=True)
     mp3_bytes = NumberAttribute(null=True)
     mp3_sha256 = UnicodeAttribute(null=True)
+    mp3_attempt = UnicodeAttribute(null=True)
+    rejected_upload = BooleanAttribute(null=True)
     duration = NumberAttribute(null=True)
     sample_rate = NumberAttribute(null=True)
     channels = NumberAttribute(null=True)
@@ -98,9 +116,9 @@ class Recording(Model):
         """Where every MP3 that an attempt at this row may store is."""
         return f"records/{int(self.user)}/{self.id}/{self.generation}/"
 
-    def mp3_key(self, sha256: str | None = None) -> str:
-        """Where the MP3 of that SHA-256 is; without one, the row's own."""
-        return f"{self.mp3_prefix}{sha256 or self.mp3_sha256}.mp3"
+    def mp3_key(self, attempt: str | None = None) -> str:
+        """Where that attempt stores its MP3; without one, where the row's own is."""
+        return f"{self.mp3_prefix}{attempt or self.mp3_attempt or self.mp3_sha256}.mp3"
 
     @property
     def expired(self) -> bool:
@@ -108,13 +126,18 @@ class Recording(Model):
         return self.expires_at is not None and self.expires_at <= time.time()
 
     @classmethod
-    def find(cls, user: int, record_id: str) -> Recording:
-        """The recording. Raises RecordNotFound, Unavailable."""
+    def read(cls, user: int, record_id: str) -> Recording | None:
+        """The row as it is in the table, also past its time. Raises Unavailable."""
         with faults():
             try:
-                row = cls.get(user, record_id, consistent_read=True)
+                return cls.get(user, record_id, consistent_read=True)
             except cls.DoesNotExist:
-                row = None
+                return None
+
+    @classmethod
+    def find(cls, user: int, record_id: str) -> Recording:
+        """The recording. Raises RecordNotFound, Unavailable."""
+        row = cls.read(user, record_id)
         if row is None or row.expired:
             raise RecordNotFound
         return row
@@ -123,11 +146,11 @@ class Recording(Model):
     def reserve(cls, user: User, name: str, key: str | None, audio: Audio | None) -> Recording:
         """The row for a new recording, or the one that the same Idempotency-Key named before.
 
-        `audio` is None for a ticket, whose audio is to come. A row that is given back may be in any state: a pending
+        `audio` is None for a ticket, whose audio is to come. A row that is returned may be in any state: a pending
         one is the caller's to convert, whoever began it. Raises IdempotencyConflict, Unavailable.
         """
         record_id = user.record_id(key)
-        for _ in range(3):
+        for _ in range(_RESERVE_ROUNDS):
             fresh = cls(
                 int(user.id),
                 record_id,
@@ -151,37 +174,44 @@ class Recording(Model):
                 found.fresh = True  # our own write, whose answer was lost
                 return found
             if found.expired:
-                found._remove()
+                # Its time is in the condition, since an attempt that began in time may turn it ready at this moment.
+                found._remove(Recording.expires_at <= int(time.time()))
+                continue
+            if found.failed_on_our_side:
+                found._remove(Recording.error_code.is_in(*_OUR_FAULTS))
                 continue
             try:
-                return found._joined_by(audio)
+                if found._adopt(audio):
+                    return found
             except RecordNotFound:
                 continue  # it went at this very moment
         raise Unavailable
 
-    def _joined_by(self, audio: Audio | None) -> Recording:
-        """This row, for a second request under its key: the audio must be the same."""
-        if audio is not None and self.wav_sha256 is None and not self.final:
-            self._write(Recording.wav_sha256.does_not_exist(), wav_sha256=audio.sha256, wav_bytes=audio.bytes)
-        if audio is not None and self.wav_sha256 != audio.sha256:  # none: an upload that was refused
-            raise IdempotencyConflict
-        self._outlive(PENDING_SECONDS)
-        return self
+    def _adopt(self, audio: Audio | None) -> bool:
+        """Take this row for a second request under its key, whose audio must be the same.
 
-    def _outlive(self, seconds: int) -> None:
-        """Let this row, unless it is done with, live that much longer. Raises RecordNotFound, Unavailable."""
-        until = _in(seconds)
-        if not self.final and self.expires_at is not None and self.expires_at < until:
-            self._write(_convertible() & (Recording.expires_at < until), expires_at=until)
-
-    def _remove(self) -> None:
-        """Remove this row, whose time is over; its stream record makes `remove_audio` clear its objects.
-
-        Its time is in the condition, since an attempt that began in time may turn it ready at this moment.
+        Returns False where the row is no longer what was read. Raises IdempotencyConflict, RecordNotFound, Unavailable.
         """
-        over = (Recording.generation == self.generation) & (Recording.expires_at <= int(time.time()))
+        claim = audio is not None and self.wav_sha256 is None
+        if audio is not None and self.wav_sha256 != audio.sha256 and not (claim and self.status == PENDING):
+            raise IdempotencyConflict  # also where the row has no SHA-256: an upload that was refused
+        if self.status != PENDING:
+            return True
+        changes: dict[str, Any] = {}
+        condition = Recording.status == PENDING
+        if audio is not None and claim:
+            changes |= {"wav_sha256": audio.sha256, "wav_bytes": audio.bytes}
+            condition &= Recording.wav_sha256.does_not_exist()
+        until = _in(PENDING_SECONDS)
+        if self.expires_at < until:
+            changes["expires_at"] = until
+            condition &= Recording.expires_at < until
+        return not changes or self._write(condition, **changes)
+
+    def _remove(self, condition: Any) -> None:
+        """Remove this row, if the condition still holds; the table's stream makes `remove_audio` delete its objects."""
         try:
-            self.delete(condition=over)
+            self.delete(condition=(Recording.generation == self.generation) & condition)
         except DeleteError as error:
             if not condition_failed(error):
                 log_fault(error)
@@ -203,7 +233,7 @@ class Recording(Model):
     def _write(self, condition: Any, **changes: Any) -> bool:
         """Set (or, where None, remove) attributes under a condition; then this row holds what the table holds.
 
-        Gives whether the write was applied. A refused condition is not an error: the caller looks at the state it
+        Returns whether the write was applied. A refused condition is not an error: the caller looks at the state it
         finds. Raises RecordNotFound where the row is gone or another of its id has taken its place, Unavailable.
         """
         attributes = {name: getattr(Recording, name) for name in changes}
@@ -226,27 +256,43 @@ class Recording(Model):
             return True  # applied, though the answer was lost
 
     def begin(self) -> None:
-        """The conversion of an upload begins: the row must outlive it, and whatever may come of its event.
+        """Count one more attempt at the conversion of an upload, unless the row is final.
 
-        A process that is killed writes no more, and its event may wait in the queue to be replayed. Raises
+        The row then lives for as long as the upload's event may wait to be replayed: an attempt that is killed writes
+        nothing more. Where the attempts are used up and the last cannot be alive, the row turns `failed`. Raises
         RecordNotFound, Unavailable.
         """
-        self._outlive(REPLAY_SECONDS)
+        for _ in range(MAX_ATTEMPTS + 1):
+            if self.status != PENDING:
+                return
+            begun = int(self.attempts or 0)
+            if begun >= MAX_ATTEMPTS:
+                last_begun = self.expires_at - REPLAY_SECONDS
+                if time.time() <= last_begun + MAX_LIFETIME:
+                    raise Unavailable
+                self.fail(ConversionError())
+                return
+            unchanged = Recording.attempts == begun if begun else Recording.attempts.does_not_exist()
+            until = max(self.expires_at, _in(REPLAY_SECONDS))
+            if self._write((Recording.status == PENDING) & unchanged, attempts=begun + 1, expires_at=until):
+                return
+        raise Unavailable
 
-    def complete(self, wav: Wav, audio: Audio, conversion: Conversion) -> bool:
-        """Turn the row `ready`: the commit point. Gives whether this call did.
+    def complete(self, wav: Wav, audio: Audio, conversion: Conversion, attempt: str) -> bool:
+        """Turn the row `ready` with the MP3 of an attempt: the commit point. Returns whether this call did.
 
         Where another was first, this row holds what that one wrote. Raises RecordNotFound where it is gone,
         Unavailable.
         """
         same_audio = Recording.wav_sha256.does_not_exist() | (Recording.wav_sha256 == audio.sha256)
-        return self._write(
-            _convertible() & same_audio,
+        written = self._write(
+            (Recording.status == PENDING) & same_audio,
             status=READY,
             wav_bytes=audio.bytes,
             wav_sha256=audio.sha256,
             mp3_bytes=conversion.bytes,
             mp3_sha256=conversion.sha256,
+            mp3_attempt=attempt,
             duration=round(conversion.duration, 3),
             sample_rate=wav.sample_rate,
             channels=wav.channels,
@@ -256,33 +302,50 @@ class Recording(Model):
             silent=conversion.levels.silent,
             waveform=bytes(conversion.waveform),
             expires_at=None,
-            error_code=None,
-            error_message=None,
-            error_reason=None,
         )
+        return written or self.mp3_attempt == attempt  # a repeated call is refused by what its first try wrote
 
     def fail(self, error: RecordsError, audio: Audio | None = None) -> None:
-        """Turn the row `failed`, unless it is ready. Raises RecordNotFound where it is gone, Unavailable.
+        """Turn the row `failed`, unless it is final or gone. Raises Unavailable.
 
-        What is wrong with an upload says nothing of the audio that the same key brought on the direct road: `audio`,
-        where it is that road's verdict.
+        What is wrong with an upload says nothing of the audio that the same key brought in a request: `audio` is given
+        where the verdict is on that.
         """
+        condition = Recording.status == PENDING
         ours = not isinstance(error, AudioRejected)
-        reason = error.details.get("reason") if isinstance(error, UnplayableAudio) else None
-        same_audio = Recording.wav_sha256 == audio.sha256 if audio else Recording.wav_sha256.does_not_exist()
-        self._write(
-            _convertible() if ours else _convertible() & same_audio,
-            status=FAILED,
-            error_code=error.code,
-            error_message=error.message,
-            error_reason=reason,
-            expires_at=_in(REPLAY_SECONDS if ours else PENDING_SECONDS),
-        )
+        if not ours:
+            condition &= Recording.wav_sha256 == audio.sha256 if audio else Recording.wav_sha256.does_not_exist()
+        with suppress(RecordNotFound):
+            self._write(
+                condition,
+                status=FAILED,
+                error_code=error.code,
+                error_message=error.message,
+                error_reason=error.details.get("reason") if isinstance(error, UnplayableAudio) else None,
+                expires_at=_in(REPLAY_SECONDS if ours else PENDING_SECONDS),
+            )
+
+    def reject_upload(self) -> None:
+        """Note that an upload was dropped, for its sender to see. Raises Unavailable."""
+        logger.warning("an upload of other audio than its key had brought was dropped", extra={"record": self.id})
+        if not self.rejected_upload:
+            with suppress(RecordNotFound):
+                self._write(Recording.id.exists(), rejected_upload=True)
+
+    def object_missing(self) -> RecordsError:
+        """What to raise when this ready row's MP3 is not there: RecordNotFound where the row has just gone as well,
+        else Unavailable, which an operator is told of. Raises Unavailable."""
+        found = Recording.read(int(self.user), self.id)
+        if found is None or found.generation != self.generation:
+            return RecordNotFound()
+        logger.error("a ready record without its MP3", extra={"record": self.id})
+        metrics.add_metric("ReadyWithoutObject", MetricUnit.Count, 1)
+        return Unavailable()
 
     @property
-    def final(self) -> bool:
-        """Ready, or failed by what the audio is: another attempt would end the same."""
-        return self.status == READY or (self.status == FAILED and self.error_code not in _OUR_FAULTS)
+    def failed_on_our_side(self) -> bool:
+        """Whether it failed, and not by what the audio is."""
+        return self.status == FAILED and self.error_code in _OUR_FAULTS
 
     @property
     def error(self) -> RecordsError:
@@ -299,8 +362,3 @@ class Recording(Model):
 
 def _in(seconds: int) -> int:
     return int(time.time()) + seconds
-
-
-def _convertible() -> Any:
-    """The states that a conversion may end: pending, or failed by our own fault."""
-    return (Recording.status == PENDING) | Recording.error_code.is_in(*_OUR_FAULTS)

@@ -23,7 +23,7 @@ STREAM_ATTEMPTS = 3
 PART_BYTES = 8 * 1024 * 1024
 
 
-class Missing(Exception):
+class ObjectNotFound(Exception):
     """There is no object of that key."""
 
 
@@ -55,15 +55,15 @@ def _upload(key: str, path: Path) -> None:
 
 
 def get(key: str, first: int, last: int) -> bytes:
-    """Bytes `first` to `last` (both included) of an object. Raises Unavailable, also where there are fewer."""
-    try:
-        return b"".join(_stream(key, first, last))
-    except Missing as error:
-        raise Unavailable from error
+    """Bytes `first` to `last` (both included) of an object.
+
+    Raises ObjectNotFound, and Unavailable, also where there are fewer.
+    """
+    return b"".join(_stream(key, first, last))
 
 
 def _stream(key: str, first: int, last: int, **conditions: str) -> Iterator[bytes]:
-    """Bytes `first` to `last` of an object, in pieces of at most 1 MiB. Raises Missing, Unavailable.
+    """Bytes `first` to `last` of an object, in pieces of at most 1 MiB. Raises ObjectNotFound, Unavailable.
 
     A body that stops midway is resumed where it stopped.
     """
@@ -94,7 +94,7 @@ def _call(operation: str, key: str, **arguments: Any) -> Any:
             return getattr(s3(), operation)(Bucket=settings().bucket, Key=key, **arguments)
         except ClientError as error:
             if aws_code(error) in ("404", "NoSuchKey"):
-                raise Missing from None
+                raise ObjectNotFound from None
             raise
 
 
@@ -104,13 +104,14 @@ def delete(key: str) -> None:
         s3().delete_object(Bucket=settings().bucket, Key=key)
 
 
-def delete_prefix(prefix: str) -> None:
-    """Delete every object whose key starts so. Raises Unavailable."""
+def delete_prefix(prefix: str, keep: str | None = None) -> None:
+    """Delete every object whose key starts so, but for `keep`. Raises Unavailable."""
     with faults():
         pages = s3().get_paginator("list_objects_v2").paginate(Bucket=settings().bucket, Prefix=prefix)
         for page in pages:
             for item in page.get("Contents", []):
-                s3().delete_object(Bucket=settings().bucket, Key=item["Key"])
+                if item["Key"] != keep:
+                    s3().delete_object(Bucket=settings().bucket, Key=item["Key"])
 
 
 def signed_get(key: str, content_disposition: str) -> str:
@@ -131,7 +132,7 @@ def signed_get(key: str, content_disposition: str) -> str:
 def signed_post(key: str) -> dict[str, Any]:
     """A form that lets whoever has it store one object of at most `max_upload_bytes` under this key.
 
-    Gives {"url", "fields", "max_bytes", "expires_at"}; S3 itself refuses what is larger, or empty.
+    Returns {"url", "fields", "max_bytes", "expires_at"}; S3 itself refuses what is larger, or empty.
     """
     limit = settings().max_upload_bytes
     with faults():
@@ -145,7 +146,7 @@ def signed_post(key: str) -> dict[str, Any]:
 class S3Source:
     """An object to be read at random (`wav.Source`) and then as a stream: always of the same version.
 
-    Raises Missing where there is no such object; Unavailable, also where another has taken its place: the next
+    Raises ObjectNotFound where there is no such object; Unavailable, also where another has taken its place: the next
     attempt reads that one.
     """
 
