@@ -19,6 +19,7 @@ RECORD_ID = "bff281a0-d6a0-49d9-8557-cd5e66828a05"
 USER_ID = 6312894417265
 TOKEN = "6e223112-58d4-4099-a5c8-6ad67487b3d1"  # noqa: S105 (an example)
 LINK = f"http://127.0.0.1:8000/record?id={RECORD_ID}&user={USER_ID}"
+PAGE = LINK.replace("/record?", "/listen?")
 SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 DESCRIPTION = """\
@@ -44,6 +45,7 @@ FILE = {
 }
 _COMMON = {
     "url": {"type": "string", "format": "uri", "examples": [LINK], "description": "The link, final from the start."},
+    "page": {"type": "string", "format": "uri", "examples": [PAGE], "description": "The page that plays it."},
     "id": {"type": "string", "format": "uuid", "examples": [RECORD_ID]},
     "user": USER_SCHEMA,
     "name": {"type": "string", "minLength": 1, "maxLength": 255, "examples": ["Запись 1.wav"]},
@@ -145,9 +147,9 @@ def answer(
 
 def errors(*codes: str) -> dict[str, Any]:
     """The responses for these codes, by the status that the service's own table gives each."""
-    from records import api
+    from records import responses
 
-    status_of = {cls.code: int(status) for cls, status in api.STATUS.items()}
+    status_of = {cls.code: int(status) for cls, status in responses.STATUS.items()}
     grouped: dict[int, list[str]] = {}
     for code in (*codes, "unavailable"):
         grouped.setdefault(status_of.get(code, 503), []).append(code)
@@ -167,7 +169,7 @@ MESSAGES = {
     "idempotency_conflict": "This Idempotency-Key was used for other audio.",
     "audio_too_large": "The audio is larger than 4613734 bytes. Send it through POST /uploads.",
     "unsupported_media_type": "Send the body as application/json, and name it in Content-Type.",
-    "validation_failed": "Some fields are not right: see details, mend them and send again.",
+    "validation_failed": "Some fields are not valid. See details, fix them and try again.",
     "unplayable_audio": "The WAV file has no audio in it.",
     "unavailable": "The service is busy or a part of it is failing. Send the same request again in a moment.",
 }

@@ -8,10 +8,12 @@ from aws_lambda_powertools.event_handler import Response
 from pydantic import BaseModel, Field
 
 from records import api, aws, storage
-from records.bodies import MULTIPART, WAV_TYPES, read_recording
 from records.conversion import convert_sent
 from records.fields import FileName, Token, UserId
+from records.forms import MULTIPART, WAV_TYPES, read_recording
 from records.recordings import PENDING, Recording
+from records.requests import JSON, bearer_token, idempotency_key
+from records.responses import json_response, record_body
 from records.users import User
 
 # What is left for storing the MP3 and the row after the conversion must stop.
@@ -32,30 +34,25 @@ class NewUpload(BaseModel):
 def create_record() -> Response[Any]:
     event = app.current_event.raw_event
     sent = read_recording(event)
-    key = api.idempotency_key(event)
-    user = User.authenticate(sent.user_id, api.bearer_token(event, sent.token))
+    key = idempotency_key(event)
+    user = User.authenticate(sent.user_id, bearer_token(event, sent.token))
     deadline = app.context["deadline"] - STORE_SECONDS
     recording, made = convert_sent(user, sent.name, key, sent.audio, deadline)
-    return api.json_response(
-        201 if made else 200,
-        api.record_body(event, recording),
-        {"Location": api.record_url(event, recording)},
-    )
+    body = record_body(event, recording)
+    return json_response(201 if made else 200, body, {"Location": body["url"]})
 
 
 @app.post("/uploads", status_code=201)
 def create_upload(new: NewUpload) -> Response[Any]:
     event = app.current_event.raw_event
-    key = api.idempotency_key(event)
-    user = User.authenticate(new.user_id, api.bearer_token(event, new.token))
+    key = idempotency_key(event)
+    user = User.authenticate(new.user_id, bearer_token(event, new.token))
     recording = Recording.reserve(user, new.name, key, audio=None)
-    body = api.record_body(event, recording)
+    body = record_body(event, recording)
     if recording.status == PENDING:
         body["upload"] = storage.signed_post(recording.upload_key)
-    return api.json_response(201 if recording.fresh else 200, body, {"Location": body["url"]})
+    return json_response(201 if recording.fresh else 200, body, {"Location": body["url"]})
 
 
-lambda_handler = api.handler(
-    app, accepts={"/records": WAV_TYPES | {MULTIPART}, "/uploads": frozenset({"application/json"})}
-)
+lambda_handler = api.handler(app, accepts={"/records": WAV_TYPES | {MULTIPART}, "/uploads": frozenset({JSON})})
 aws.warm(User, Recording)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from records.http import accepts_gzip, matches
 from records.settings import settings
 
 STATIC = Path(__file__).parent / "static"
@@ -131,22 +132,6 @@ def policy(name: str) -> str:
     return "; ".join(rules)
 
 
-def accepts_gzip(header: str) -> bool:
-    """Whether an `Accept-Encoding` names gzip, or anything, with a weight above 0 (RFC 9110, 12.5.3)."""
-    weights: dict[str, bool] = {}
-    for offer in header.lower().split(","):
-        coding, _, parameters = offer.partition(";")
-        weight = parameters.replace(" ", "").removeprefix("q=").rstrip("0.")
-        weights[coding.strip()] = not parameters or weight != ""
-    return weights.get("gzip", weights.get("*", False))
-
-
-def matches(header: str, found: Document) -> bool:
-    """Whether an `If-None-Match` names what we would send (RFC 9110, 13.1.2: a weak comparison)."""
-    tags = {tag.strip().removeprefix("W/") for tag in header.split(",")}
-    return bool(tags & {found.etag, found.gzipped_etag, "*"})
-
-
 def answer(status: int, headers: Mapping[str, str], body: bytes = b"") -> dict[str, Any]:
     """An answer of the HTTP API's payload format 2.0."""
     return {
@@ -181,7 +166,7 @@ def send(name: str, cache_control: str, request: Mapping[str, str], head: bool) 
     if name.endswith(".html"):
         headers["permissions-policy"] = "microphone=(self), camera=(), geolocation=()"
         headers["cross-origin-opener-policy"] = "same-origin"
-    if matches(request.get("if-none-match", ""), found):
+    if matches(request.get("if-none-match", ""), (found.etag, found.gzipped_etag)):
         return answer(304, headers)
     if gzipped:
         headers["content-encoding"] = "gzip"

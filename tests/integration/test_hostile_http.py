@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -14,7 +16,7 @@ from tests.support.client import Account, Context, EventClient, function, http_e
 from tests.support.contract import assert_error, assert_invalid, target
 from tests.support.wavs import fmt, pcm, tone, wav
 
-BROKEN = "The multipart form is cut short or broken. Send it again whole."
+BROKEN = "The multipart form is cut short or broken. Send it again in full."
 WAV = wav(fmt(), pcm(tone()))
 
 
@@ -167,7 +169,7 @@ def test_bad_base64(client: EventClient, account: Account, encoded: str, path: s
         ("%0d%0aX: 1.wav", "%0d%0aX: 1.wav"),
         ("../../../etc/passwd.wav", "passwd.wav"),
         ("..\\..\\boot.wav", "boot.wav"),
-        ("\u202egnp.wav", "\u202egnp.wav"),
+        ("\u202egnp.wav", "gnp.wav"),
         ("<script>alert(1)<", "<script>alert(1)<"),
         ("a" * 255, "a" * 255),
         ("日本語😀.WAV", "日本語😀.WAV"),
@@ -259,3 +261,95 @@ def test_duplicated_query_and_unknown_parameters(client: EventClient, account: A
     assert_invalid(twice, "user_id")
     more = client.request("POST", f"/records?user_id={account.id}&x=1&y[]=2", raw, WAV)
     assert more.status == 201
+
+
+# The worst text for each kind of reader: slow to normalize, to escape, to trim, to match, to count.
+WORST = {
+    "combining": "a" + "\u0315\u0300" * 700_000,
+    "quotes": '"' * 1_400_000,
+    "spaces": " " * 4_000_000 + "a",
+    "at signs": "a@" * 2_000_000,
+    "dots": "a@" + "b." * 2_000_000,
+    "slashes": "/" * 4_000_000,
+    "digits": "9" * 4_000_000,
+    "wide": "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 1_300_000,
+    "escapes": "\\" * 2_000_000,
+    "semicolons": "; filename*=utf-8''" * 200_000,
+    "commas": "a," * 2_000_000,
+}
+MAX_ERROR_BYTES = 4096
+MOST_TIMES_A_PLAIN_TEXT = 20  # the processor's time: what is quadratic takes a hundred times as long and more
+
+
+@pytest.mark.parametrize("text", WORST.values(), ids=WORST)
+def test_the_worst_text_in_every_field(
+    client: EventClient, account: Account, text: str, measured: Callable[[str], None]
+) -> None:
+    """Every text is bounded before anything else looks at it, and no response repeats it."""
+    field = "unknown field"
+    plain = max(0.02, refused(client, account, field, requests_with(account, "a" * len(text))[field]))
+    tries = [
+        (refused(client, account, field, request), field) for field, request in requests_with(account, text).items()
+    ]
+    seconds, field = max(tries)
+    measured(f"worst text, slowest: {seconds * 1000:.0f} ms, {seconds / plain:.1f} times a plain text, for {field}")
+    assert seconds < plain * MOST_TIMES_A_PLAIN_TEXT, field
+
+
+Request = tuple[str, str, dict[str, str], bytes | str | None]
+
+
+def requests_with(account: Account, text: str) -> dict[str, Request]:
+    """A request for each field that a client can fill."""
+    json_type = {"Content-Type": "application/json", **account.bearer}
+    form_type = {"Content-Type": multipart(), **account.bearer}
+    wav_type = {"Content-Type": "audio/wav", **account.bearer}
+    small = text[:20_000]  # twice what a header or an address can hold
+    link = f"/record?id={uuid.uuid4()}&user={account.id}"
+    headers = ("Accept", "Range", "If-Range", "If-None-Match", "Prefer", "X-Unknown")
+    return {
+        "name": ("POST", "/users", json_type, json.dumps({"name": text}, ensure_ascii=False)),
+        "email": ("POST", "/users", json_type, json.dumps({"name": "a", "email": text}, ensure_ascii=False)),
+        "email's local part": ("POST", "/users", json_type, json.dumps({"name": "a", "email": text + "@x.example"})),
+        "email's domain": ("POST", "/users", json_type, json.dumps({"name": "a", "email": "a@" + text})),
+        "email of 254": ("POST", "/users", json_type, json.dumps({"name": "", "email": text[:254]})),
+        "unknown field": ("POST", "/users", json_type, json.dumps({text: 1, "name": ""}, ensure_ascii=False)),
+        "body": ("POST", "/users", json_type, text),
+        "upload's name": ("POST", "/uploads", json_type, json.dumps({"user_id": account.id, "name": text})),
+        "upload's user": ("POST", "/uploads", json_type, json.dumps({"user_id": text, "name": "a"})),
+        "upload's token": (
+            "POST",
+            "/uploads",
+            {"Content-Type": "application/json"},
+            json.dumps({"user_id": 1, "name": "a", "token": text}),
+        ),
+        "form's user": ("POST", "/records", form_type, form_of("user_id", text)),
+        "form's token": ("POST", "/records", form_type, form_of("token", text)),
+        "form's file name": ("POST", "/records", form_type, form_of("audio", "", text)),
+        "form": ("POST", "/records", form_type, text.encode()),
+        "query's user": ("POST", f"/records?{urlencode({'user_id': small})}", wav_type, WAV),
+        "query's name": ("POST", f"/records?{urlencode({'user_id': account.id, 'name': small})}", wav_type, WAV),
+        "link's id": ("GET", f"/record?{urlencode({'id': small, 'user': 1})}", {}, None),
+        "link's user": ("GET", f"/record?{urlencode({'id': uuid.uuid4(), 'user': small})}", {}, None),
+        **{name: ("GET", link, {name: small, **account.bearer}, None) for name in headers},
+        "Authorization": ("POST", "/uploads", {**json_type, "Authorization": f"Bearer {small}"}, "{}"),
+        "Idempotency-Key": ("POST", "/uploads", {**json_type, "Idempotency-Key": small}, "{}"),
+        "boundary": ("POST", "/records", {"Content-Type": f"multipart/form-data; boundary={small}"}, WAV),
+    }
+
+
+def form_of(name: str, text: str, file_name: str | None = None) -> bytes:
+    more = f'; filename="{file_name}"' if file_name is not None else ""
+    return b"--b\r\n" + part(name, text.encode(), more) + b"\r\n--b--\r\n"
+
+
+def refused(client: EventClient, account: Account, field: str, request: Request) -> float:
+    """Send a request that must be refused briefly; returns the processor's seconds that it took."""
+    method, path, headers, body = request
+    started = time.process_time()
+    reply = client.request(method, path, headers, body)
+    seconds = time.process_time() - started
+    assert 400 <= reply.status < 500, (field, reply.status)
+    assert len(reply.body) <= MAX_ERROR_BYTES, (field, len(reply.body))
+    assert set(reply.json) <= {"code", "message", "details"}
+    return seconds

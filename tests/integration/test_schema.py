@@ -19,7 +19,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from records.bodies import WAV_TYPES
+from records.forms import WAV_TYPES
 from scripts.openapi import DOCUMENT
 from tests.integration.conftest import moto_cloud
 from tests.support.client import Account, EventClient, send, sign_up

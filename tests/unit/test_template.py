@@ -389,6 +389,7 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
     },
     "GetRecord": {
         ("dynamodb:GetItem", "RecordsTable.Arn"),
+        ("dynamodb:GetItem", "UsersTable.Arn"),
         ("s3:GetObject", f"{BUCKET}/records/*"),
     },
     "Site": set(),

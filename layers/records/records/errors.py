@@ -50,8 +50,9 @@ class ValidationFailed(RecordsError):
     code = "validation_failed"
 
     def __init__(self, *problems: tuple[str, str]) -> None:
-        details = [{"field": field, "problem": problem} for field, problem in problems]
-        super().__init__("Some fields are not right: see details, mend them and send again.", details)
+        # A field can be a name that a client made up, of any length.
+        details = [{"field": field[:100], "problem": problem[:200]} for field, problem in problems]
+        super().__init__("Some fields are not valid. See details, fix them and try again.", details)
 
 
 class InvalidCredentials(RecordsError):

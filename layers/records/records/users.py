@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import secrets
 import time
+import unicodedata
 import uuid
 from datetime import UTC, datetime
 
@@ -22,7 +23,7 @@ CONFLICT_SECONDS = 0.1
 
 
 class User(Model):
-    """A row `user#<id>`; beside it a row `email#<lower-cased>` holds the place of an e-mail.
+    """A row `user#<id>`; beside it a row `email#<case-folded>` holds the place of an e-mail.
 
     idempotency_secret: 32 random bytes that turn a client's Idempotency-Key into a record's id, so that nobody who
     guesses the key can guess the link.
@@ -126,4 +127,9 @@ def _hash(token: str) -> str:
 
 
 def _email_key(email: str) -> str:
-    return f"email#{email.lower()}"
+    """The key of an e-mail, the same whatever its letter case: NFKC and full case folding (Unicode 3.13, D147).
+
+    Folding can undo the normalization, so it is normalized twice.
+    """
+    folded = unicodedata.normalize("NFKC", email).casefold()
+    return f"email#{unicodedata.normalize('NFKC', folded)}"

@@ -5,34 +5,19 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any
 from urllib.parse import unquote
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
-from pydantic import BaseModel, BeforeValidator, ValidationError
 
-from records import api
 from records.errors import AudioTooLarge, MalformedRequest, ValidationFailed
-from records.fields import FileName, UserId
+from records.fields import SentTexts, validated
+from records.requests import MAX_TEXT, Event, body_bytes, media_type
 from records.settings import MAX_DIRECT_BYTES
 
 MULTIPART = "multipart/form-data"
 WAV_TYPES = frozenset({"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"})
-DEFAULT_NAME = "recording.wav"
 
-# A form has three parts; some clients add a few of their own.
-MAX_PARTS = 32
-
-
-def _digits(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,16}", value) else value
-
-
-class Fields(BaseModel):
-    """The texts beside the audio."""
-
-    user_id: Annotated[UserId, BeforeValidator(_digits)]
-    name: FileName = DEFAULT_NAME
+MAX_PARTS = 32  # a recording's form has three; some clients add a few of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +30,20 @@ class SentRecording:
     audio: bytes
 
 
-def read_recording(event: dict[str, Any]) -> SentRecording:
-    """The recording of a request.
-
-    Raises MalformedRequest, ValidationFailed, AudioTooLarge.
-    """
-    body = api.body_bytes(event)
-    if api.media_type(event) == MULTIPART:
+def read_recording(event: Event) -> SentRecording:
+    """The recording in a request to POST /records. Raises MalformedRequest, ValidationFailed, AudioTooLarge."""
+    body = body_bytes(event)
+    if media_type(event) == MULTIPART:
         texts, audio = _read_form(event["headers"]["content-type"], body)
+        token = texts.pop("token", None)
     else:
-        texts, audio = dict(event.get("queryStringParameters") or {}), body
+        # A token in an address would be kept by logs and histories, so it is not looked for there.
+        texts, audio, token = dict(event.get("queryStringParameters") or {}), body, None
     if not audio:
         raise MalformedRequest("The audio is empty. Send the bytes of a WAV file.")
     if len(audio) > MAX_DIRECT_BYTES:
         raise AudioTooLarge(MAX_DIRECT_BYTES)
-    token = texts.pop("token", None)
-    try:
-        fields = Fields.model_validate(texts)
-    except ValidationError as error:
-        raise ValidationFailed(*api.problems(error.errors())) from None
+    fields = validated(SentTexts, texts)
     return SentRecording(fields.user_id, fields.name, token, audio)
 
 
@@ -75,35 +55,43 @@ def _read_form(content_type: str, body: bytes) -> tuple[dict[str, str], bytes]:
     texts: dict[str, str] = {}
     audio: bytes | None = None
     try:
-        _check_end(boundary, body)
-        for part, content in _parts(boundary, body):
+        for part, content in _parts(boundary, _without_epilogue(boundary, body)):
             if part.name in ("user_id", "token"):
                 _once(part.name, part.name in texts)
-                # What is no text is a wrong token (401), and no user's id (422).
-                texts[part.name] = content.decode(errors="replace").strip()
+                # Bytes that are not text fail later, as a wrong token (401) or a wrong user id (422).
+                texts[part.name] = content[:MAX_TEXT].decode(errors="replace").strip()
             elif part.name == "audio":
                 _once("audio", audio is not None)
                 audio = content
                 if name := _file_name(part):
                     texts["name"] = name
     except (MultipartError, UnicodeError):
-        raise MalformedRequest("The multipart form is cut short or broken. Send it again whole.") from None
+        raise MalformedRequest("The multipart form is cut short or broken. Send it again in full.") from None
     if audio is None:
         raise MalformedRequest("The form has no part called 'audio'. Send the WAV file as 'audio'.")
     return texts, audio
 
 
-def _check_end(boundary: str, body: bytes) -> None:
-    """Raise MalformedRequest where more follows the form's end: a boundary within the audio would have cut it."""
-    end = f"\r\n--{boundary}--".encode()
-    found = body.find(end)
-    if found >= 0 and body[found + len(end) :].strip():
+def _without_epilogue(boundary: str, body: bytes) -> bytes:
+    """The form without what follows its end, which is to be ignored (RFC 2046, 5.1.1).
+
+    Raises MalformedRequest where the boundary comes again after the end: then the end was a part of the audio, which
+    would be cut there.
+    """
+    delimiter = b"\r\n--" + boundary.encode()
+    end = body.find(delimiter + b"--")
+    if end < 0:
+        return body
+    end += len(delimiter) + 2
+    if delimiter[2:] in body[end:]:
         raise MalformedRequest("The form goes on after its end. Choose a boundary that the audio does not contain.")
+    return body[:end]
 
 
 def _parts(boundary: str, body: bytes) -> list[tuple[MultipartSegment, bytes]]:
     parts: list[tuple[MultipartSegment, list[bytes]]] = []
-    with PushMultipartParser(boundary, max_segment_count=MAX_PARTS, strict=True) as parser:
+    # Latin-1 keeps every byte of a header as it is: which encoding it is in is found out for each name.
+    with PushMultipartParser(boundary, max_segment_count=MAX_PARTS, header_charset="latin-1", strict=True) as parser:
         for event in parser.parse(body):
             if isinstance(event, MultipartSegment):
                 parts.append((event, []))
@@ -113,16 +101,30 @@ def _parts(boundary: str, body: bytes) -> list[tuple[MultipartSegment, bytes]]:
 
 
 def _file_name(part: MultipartSegment) -> str | None:
-    """The name of a part's file: `filename*` (RFC 8187), which says it in UTF-8, before `filename`.
+    """The name of a part's file: `filename*` (RFC 8187), which is UTF-8, before `filename`.
 
-    A form is not to have the former (RFC 7578), but .NET's clients send it, and beside it no more than a shadow."""
+    A form should not have the former (RFC 7578), but .NET's clients send it beside a worse `filename`.
+    """
     unquoted = re.sub(r'"[^"]*"', '""', part.header("Content-Disposition"))
     extended = re.search(r";\s*filename\*=utf-8'[^']*'([^;\s]+)", unquoted, re.IGNORECASE)
     if extended:
         with suppress(UnicodeDecodeError):
             return unquote(extended[1], errors="strict")
-    plain: str | None = part.filename
-    return plain
+    return _decoded(part.filename) if part.filename else None
+
+
+def _decoded(name: str) -> str:
+    """A file name whose bytes are the characters of `name`: UTF-8, as RFC 7578 wants it, else a guess.
+
+    Old programs write the system's 8-bit code page. In cp1251 a Russian name has mostly letters above 0xC0; in
+    Latin-1 (cp1252) accented letters are single ones among ASCII.
+    """
+    raw = name.encode("latin-1", "replace")
+    with suppress(UnicodeDecodeError):
+        return raw.decode("utf-8")
+    cyrillic = re.search(rb"[\xc0-\xff\xa8\xb8]{2}", raw) is not None
+    text = raw.decode("cp1251" if cyrillic else "cp1252", "replace")
+    return "".join(character if character.isprintable() else "_" for character in text)
 
 
 def _once(field: str, seen: bool) -> None:
