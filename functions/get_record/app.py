@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import Response
@@ -21,6 +22,8 @@ from records.users import User
 CACHE = "private, max-age=3600"
 MAX_WAIT = 20  # s
 SPARE_SECONDS = 3  # of the function's time: what comes after a wait
+
+Read = TypeVar("Read")
 
 # Without pydantic, since this is the function that is called most: its two parameters are read by hand.
 app = api.resolver(validate=False)
@@ -89,37 +92,43 @@ def _wait(recording: Recording, until: float) -> Recording:
 def _mp3(event: Event, recording: Recording) -> Response[Any]:
     """A ready recording's MP3: whole, in part, unchanged, or by redirect."""
     headers = event["headers"]
+    head = event["requestContext"]["http"]["method"] == "HEAD"
     size = int(recording.mp3_bytes)
-    etag = f'"{recording.mp3_sha256}"'
-    kept = {"ETag": etag, "Cache-Control": CACHE, "Vary": "Accept"}
-    if matches(headers.get("if-none-match", ""), [etag]):
-        return Response(304, headers=kept)
+    inline = size <= MAX_INLINE_BYTES
     disposition = content_disposition(recording.name)
-    whole = {**kept, "Accept-Ranges": "bytes", "Content-Disposition": disposition}
-    if event["requestContext"]["http"]["method"] == "HEAD":
-        return Response(200, "audio/mpeg", headers={**whole, "Content-Length": str(size)})
-    if size > MAX_INLINE_BYTES:
-        location = storage.signed_get(recording.mp3_key(), disposition)
-        return Response(302, headers={"Location": location, "Cache-Control": "no-store", "Vary": "Accept"})
-    wanted = headers.get("range", "")
-    if headers.get("if-range", etag) != etag:
-        wanted = ""
-    match byte_range(wanted, size):
-        case None:
-            return Response(200, "audio/mpeg", _read(recording, 0, size - 1), headers=whole)
-        case (first, last) if first <= last:
-            whole["Content-Range"] = f"bytes {first}-{last}/{size}"
-            return Response(206, "audio/mpeg", _read(recording, first, last), headers=whole)
-        case _:
-            message = f"The recording has {size} bytes: ask for a range that begins within them."
-            body = {"code": "range_not_satisfiable", "message": message}
-            return json_response(416, body, {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
+    if inline or head or "if-none-match" in headers:
+        # A large MP3 is served by S3, which has an entity tag of its own.
+        etag = f'"{recording.mp3_sha256}"' if inline else _stored(recording, storage.etag)
+        whole = {"ETag": etag, "Cache-Control": CACHE, "Vary": "Accept"}
+        if matches(headers.get("if-none-match", ""), [etag]):
+            return Response(304, headers=whole)
+        whole |= {"Accept-Ranges": "bytes", "Content-Disposition": disposition}
+        if head:
+            return Response(200, "audio/mpeg", headers={**whole, "Content-Length": str(size)})
+        if inline:
+            wanted = headers.get("range", "") if headers.get("if-range", etag) == etag else ""
+            return _bytes(recording, size, byte_range(wanted, size), whole)
+    location = storage.signed_get(recording.mp3_key(), disposition)
+    return Response(302, headers={"Location": location, "Cache-Control": "no-store", "Vary": "Accept"})
 
 
-def _read(recording: Recording, first: int, last: int) -> bytes:
-    """Bytes `first` to `last` of a ready recording's MP3. Raises RecordNotFound, Unavailable."""
+def _bytes(recording: Recording, size: int, wanted: tuple[int, int] | None, headers: dict[str, str]) -> Response[Any]:
+    """The MP3, or the range of it that is wanted."""
+    first, last = wanted or (0, size - 1)
+    if first > last:
+        message = f"The recording has {size} bytes: ask for a range that begins within them."
+        body = {"code": "range_not_satisfiable", "message": message}
+        return json_response(416, body, {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
+    content = _stored(recording, lambda key: storage.get(key, first, last))
+    if wanted is None:
+        return Response(200, "audio/mpeg", content, headers=headers)
+    return Response(206, "audio/mpeg", content, headers={**headers, "Content-Range": f"bytes {first}-{last}/{size}"})
+
+
+def _stored(recording: Recording, read: Callable[[str], Read]) -> Read:
+    """What `read` finds of a ready recording's MP3. Raises RecordNotFound, Unavailable."""
     try:
-        return storage.get(recording.mp3_key(), first, last)
+        return read(recording.mp3_key())
     except storage.ObjectNotFound:
         raise recording.object_missing() from None
 

@@ -236,6 +236,8 @@ def test_an_hour(
     assert (part.status, part.body) == (206, mp3.body[1_000_000:1_000_100])
     head = client.request("HEAD", target(record["url"]))
     assert (head.status, head.headers["content-length"]) == (200, str(len(mp3.body)))
+    assert head.headers["etag"] == mp3.headers["etag"]
+    assert client.request("GET", target(record["url"]), {"If-None-Match": head.headers["etag"]}).status == 304
 
 
 @pytest.mark.parametrize("make", [riff, rf64])

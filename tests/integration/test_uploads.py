@@ -97,6 +97,7 @@ def test_ticket(client: EventClient, account: Account) -> None:
     assert (reply.status, reply.headers["location"]) == (201, body["url"])
     assert body == {
         "url": f"http://127.0.0.1:8000/record?id={row.id}&user={account.id}",
+        "page": f"http://127.0.0.1:8000/listen?id={row.id}&user={account.id}",
         "id": row.id,
         "user": account.id,
         "name": "Лекция 1.wav",
@@ -135,7 +136,7 @@ def test_from_pending_to_ready(client: EventClient, account: Account) -> None:
 
     mp3, record = look(client, asked), look(client, asked, "application/json")
     direct = send(client, account, WAV, name="lecture.wav").json
-    own = {"url", "id", "created_at"}
+    own = {"url", "page", "id", "created_at"}
     assert (mp3.status, record.status) == (200, 200)
     assert record.json == {name: asked[name] for name in own} | {k: v for k, v in direct.items() if k not in own}
     assert hashlib.sha256(mp3.body).hexdigest() == direct["mp3"]["sha256"]
@@ -179,7 +180,8 @@ def test_verdict_is_that_of_the_direct_road(client: EventClient, account: Accoun
     reply = look(client, asked)
     assert (reply.status, reply.json) == (410, direct.json)
     about = look(client, asked, "application/json")
-    failed = {name: asked[name] for name in ("url", "id", "user", "name", "created_at")} | {"status": "failed"}
+    failed = {name: asked[name] for name in ("url", "page", "id", "user", "name", "created_at")}
+    failed |= {"status": "failed"}
     assert (about.status, about.json) == (410, failed | direct.json)
     assert objects() == []
     assert record_of(asked).expires_at == pytest.approx(time.time() + DAY, abs=60)

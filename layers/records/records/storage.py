@@ -62,6 +62,11 @@ def get(key: str, first: int, last: int) -> bytes:
     return b"".join(_stream(key, first, last))
 
 
+def etag(key: str) -> str:
+    """The entity tag that S3 serves an object with. Raises ObjectNotFound, Unavailable."""
+    return str(_call("head_object", key)["ETag"])
+
+
 def _stream(key: str, first: int, last: int, **conditions: str) -> Iterator[bytes]:
     """Bytes `first` to `last` of an object, in pieces of at most 1 MiB. Raises ObjectNotFound, Unavailable.
 
