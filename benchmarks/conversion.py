@@ -29,7 +29,7 @@ CASES = (  # seconds, Hz, channels, rounds, rounds of a quick run
 
 def measure(service: Service, path: Path, rate: int, channels: int, rounds: int) -> tuple[list[Cost], list[Cost]]:
     """The handler's costs and the bare command's, in turn."""
-    from records.audio.mp3 import mp3_rate
+    from records.audio.plan import mp3_rate
 
     kbits = 64 * channels
 

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from records.audio import mp3
+from records.audio import feed
 from records.audio.levels import FLOOR, Levels
-from records.audio.mp3 import Conversion, convert, mp3_rate
+from records.audio.mp3 import Conversion, convert
 from records.audio.mpeg import Frame, frame
+from records.audio.plan import Plan, mp3_rate
 from records.audio.wav import BytesSource, Wav, inspect
 from records.errors import ConversionError, ConversionTimeout, UnplayableAudio
 from records.settings import settings
@@ -75,7 +76,7 @@ def share(samples: array[int], hertz: float, rate: int) -> float:
 def test_command() -> None:
     """ffmpeg is told all that it would otherwise guess at, and may open nothing but its pipes and the MP3."""
     quad = wav(fmt(channels=4, rate=96000, bits=24), bytes(24))
-    assert mp3._Plan.of(inspect(BytesSource(quad)), 64).command("/opt/bin/ffmpeg", Path("/x/audio.mp3")) == [
+    assert Plan.of(inspect(BytesSource(quad)), 64).command("/opt/bin/ffmpeg", Path("/x/audio.mp3")) == [
         *("/opt/bin/ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y"),
         *("-protocol_whitelist", "file,pipe"),
         *("-f", "wav", "-ignore_length", "1", "-c:a", "pcm_s24le", "-i", "pipe:0"),
@@ -283,7 +284,7 @@ def test_mpeg_with_one_frame_cut(tmp_path: Path) -> None:
 
 def test_mpeg_of_more_than_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its length is known only when its frames have been counted. A day is a second here."""
-    monkeypatch.setattr(mp3, "MAX_DURATION", 1)
+    monkeypatch.setattr(feed, "MAX_DURATION", 1)
     head = fmt(MP3, rate=44100, bits=0, align=1)
     second, more = (mpeg_frames("fffb10c4", 104, count) for count in (38, 39))  # of 1152 samples
     assert to_mp3(wav(head, second), tmp_path).duration == 38 * 1152 / 44100

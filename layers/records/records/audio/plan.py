@@ -1,0 +1,152 @@
+"""What is to be done: the MP3 that a WAV file becomes, and ffmpeg's command line for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from records.audio import mpeg
+from records.audio.wav import MAX_DURATION, Wav
+from records.errors import ConversionError
+
+_RESAMPLER_LEAST = 512  # samples: above half the length of ffmpeg's filter from 384 to 44.1 kHz
+
+# Decoders whose samples the encoder may have as they are: integers of at most 32 bits.
+_INTEGERS = frozenset(
+    [f"pcm_{form}" for form in ("u8", "s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "alaw", "mulaw")]
+    + ["adpcm_ms", "adpcm_ima_wav", "gsm_ms"]
+)
+
+# Sample rates of MPEG-1 and MPEG-2, and the constant bit rates (kbit/s) of layer III at each (ISO/IEC 11172-3,
+# 13818-3). Those of "MPEG 2.5" (8 to 12 kHz) and 16 kHz are left out: the encoder's delay and padding, up to 1727
+# samples, are 0.11 to 0.22 s there, by which a player that does not read LAME's tag plays an MP3 too long.
+_MPEG1_KBITS = frozenset((32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320))
+_MPEG2_KBITS = frozenset((8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160))
+_MP3_RATES = {22050: _MPEG2_KBITS, 24000: _MPEG2_KBITS, 32000: _MPEG1_KBITS, 44100: _MPEG1_KBITS, 48000: _MPEG1_KBITS}
+
+# What each speaker gives to the left and the right, in the order of the bits of dwChannelMask (mmreg.h): ITU-R
+# BS.775's 0.7 for the centre and the surrounds, as ffmpeg's own downmix has it. Unlike there the low-frequency
+# channel is heard, so that a recording with sound in that channel alone does not turn into silence.
+_HALF, _NEAR = 0.5, 0.7071
+_SPEAKERS = (
+    (1.0, 0.0),  # front left
+    (0.0, 1.0),  # front right
+    (_NEAR, _NEAR),  # front centre
+    (_HALF, _HALF),  # low frequency
+    (_NEAR, 0.0),  # back left
+    (0.0, _NEAR),  # back right
+    (1.0, 0.0),  # front left of centre
+    (0.0, 1.0),  # front right of centre
+    (_HALF, _HALF),  # back centre
+    (_NEAR, 0.0),  # side left
+    (0.0, _NEAR),  # side right
+    (_HALF, _HALF),  # top centre
+    (_NEAR, 0.0),  # top front left
+    (_HALF, _HALF),  # top front centre
+    (0.0, _NEAR),  # top front right
+    (_NEAR, 0.0),  # top back left
+    (_HALF, _HALF),  # top back centre
+    (0.0, _NEAR),  # top back right
+)
+# ffmpeg's layouts for a number of channels that no mask explains: 2.1, 4.0, 5.0, 5.1, 6.1, 7.1.
+_DEFAULT_SPEAKERS = {3: 0x00B, 4: 0x107, 5: 0x037, 6: 0x03F, 7: 0x70F, 8: 0x63F}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The MP3 that a WAV file becomes.
+
+    rate: Hz. kbits: kbit/s in all. filters: ffmpeg's, up to the encoder. max_duration: s, no more than which can come.
+    flow: bytes for a second of sound, of those that go in and those that come out whichever are more.
+    """
+
+    codec: str
+    rate: int
+    channels: int
+    kbits: int
+    filters: str
+    max_duration: int
+    flow: float
+
+    @classmethod
+    def of(cls, wav: Wav, bitrate: int) -> Plan:
+        channels = min(wav.channels, 2)
+        kbits = bitrate * channels
+        rate = mp3_rate(wav.sample_rate, kbits)
+        mixed = [*([_downmix(wav)] if wav.channels > 2 else []), *_resample(wav, rate)]
+        filters = [
+            *_trim(wav),
+            # Floats above full scale are clipped before all else; and 16 bits are too few to mix and to resample in.
+            *(["aformat=sample_fmts=s32|s32p"] if mixed or wav.codec not in _INTEGERS else []),
+            *mixed,
+            f"aformat=sample_fmts=fltp:channel_layouts={'mono' if channels == 1 else 'stereo'}",
+        ]
+        most = wav.duration if wav.duration is not None else wav.data_bytes * mpeg.MOST_SAMPLES / wav.sample_rate
+        # A second more is more than any delay or rounding.
+        duration = int(min(most, MAX_DURATION)) + 2
+        flow = max(wav.data_bytes / wav.duration if wav.duration else 0, 2 * channels * rate)
+        return cls(wav.codec, rate, channels, kbits, ",".join(filters), duration, flow)
+
+    def command(self, ffmpeg: str, path: Path) -> list[str]:
+        """ffmpeg's command line. It is told what it reads, and may open nothing but its pipes and the MP3."""
+        return [
+            *(ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-y"),
+            *("-protocol_whitelist", "file,pipe"),
+            *("-f", "wav", "-ignore_length", "1", "-c:a", self.codec, "-i", "pipe:0"),
+            *("-filter_complex", f"[0:a]{self.filters},asplit[mp3][pcm]"),
+            *("-map", "[mp3]", "-c:a", "libmp3lame", "-b:a", f"{self.kbits}k", "-map_metadata", "-1"),
+            *("-fflags", "+bitexact", "-flags:a", "+bitexact", "-f", "mp3", f"file:{path}"),
+            *("-map", "[pcm]", "-c:a", "pcm_s16le", "-f", "s16le", "pipe:1"),
+        ]
+
+
+def mp3_rate(source: int, kbits: int) -> int:
+    """The sample rate of the MP3 in Hz: the WAV file's own where that can be, else one that loses nothing of it, else
+    one of the two highest.
+
+    A rate that the source's divides, or that divides the source's, is resampled best and fastest, so it is preferred.
+    """
+    legal = [rate for rate, allowed in _MP3_RATES.items() if kbits in allowed]
+    if not legal:
+        raise ConversionError(f"No MP3 has {kbits} kbit/s: BITRATE is to be one that MPEG has, mono and stereo.")
+    above = [rate for rate in legal if rate >= source]
+    if above:
+        return min([rate for rate in above if rate % source == 0] or above)
+    highest = sorted(legal)[-2:]
+    return max([rate for rate in highest if source % rate == 0] or highest)
+
+
+def _trim(wav: Wav) -> list[str]:
+    """Cut off the padding of a compressed file's last block."""
+    return [f"atrim=end_sample={wav.frames}"] if compressed(wav) and wav.frames is not None else []
+
+
+def compressed(wav: Wav) -> bool:
+    """Whether there is a decoder to speak of, that may fail."""
+    return not wav.codec.startswith("pcm_")
+
+
+def _resample(wav: Wav, rate: int) -> list[str]:
+    """To the MP3's rate. The resampler gives nothing for a sound that is shorter than its filter, so that is padded."""
+    if wav.sample_rate == rate:
+        return []
+    if wav.frames is None or wav.frames >= _RESAMPLER_LEAST:
+        return [f"aresample={rate}"]
+    frames = -(-wav.frames * rate // wav.sample_rate)
+    return [f"apad=whole_len={_RESAMPLER_LEAST}", f"aresample={rate}", f"atrim=end_sample={frames}"]
+
+
+def _downmix(wav: Wav) -> str:
+    """The `pan` filter from 3 to 8 channels to stereo, whose gains add up to 1 at most, so that nothing clips."""
+    if wav.b_format:
+        # Two cardioids, facing half left and half right, out of W (3 dB down by convention), X (front), Y (left).
+        gains = [(_NEAR, _NEAR), (_NEAR / 2, _NEAR / 2), (_NEAR / 2, -_NEAR / 2)]
+    else:
+        mask = wav.speakers or _DEFAULT_SPEAKERS[wav.channels]
+        gains = [gain for bit, gain in enumerate(_SPEAKERS) if mask >> bit & 1]
+    loudest = max(sum(abs(gain[side]) for gain in gains) for side in (0, 1))
+    sides = []
+    for side in (0, 1):
+        terms = [f"{gain[side] / loudest:+.6f}*c{channel}" for channel, gain in enumerate(gains) if gain[side]]
+        sides.append(f"c{side}={''.join(terms).lstrip('+') or '0*c0'}")
+    return "pan=stereo|" + "|".join(sides)
