@@ -378,7 +378,7 @@ def test_fault(fault: str, stand_in: Callable[[str], None], tmp_path: Path) -> N
     stand_in(FAULTS[fault])
     with pytest.raises(ConversionError) as error:
         to_mp3(TONE, tmp_path)
-    assert error.value.message == "The conversion failed on our side, and will be tried again."
+    assert error.value.message == "The conversion failed on our side. Send the recording again."
 
 
 @pytest.mark.parametrize("script", ["sleep 60", "cat >/dev/null; sleep 60 & wait", "exec >&- 2>&- <&-; sleep 60"])
