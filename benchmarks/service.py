@@ -20,7 +20,7 @@ class Service:
         from tests.support.client import Context, function, http_event
 
         self._event, self._context, self._function = http_event, Context, function
-        self.user, self.token = User.register("user1", None)
+        self.user, self.token, _ = User.register("user1", None)
 
     def direct(self, path: Path, form: bool = False) -> Cost:
         """POST /records with the file, as the body itself or in a form."""

@@ -37,6 +37,10 @@ def integer(minimum: int = 0, **more: Any) -> dict[str, Any]:
     return {"type": "integer", "minimum": minimum, **more}
 
 
+def ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
 USER_SCHEMA = integer(1, maximum=2**53 - 1, examples=[USER_ID], description="A user's id.")
 FILE = {
     "type": "object",
@@ -76,6 +80,7 @@ _MADE = {
         "description": "200 peaks over the whole length.",
     },
 }
+_LISTED = {name: schema for name, schema in _MADE.items() if name != "waveform"}
 _UPLOAD = {
     "type": "object",
     "required": ["url", "fields", "max_bytes", "expires_at"],
@@ -87,6 +92,7 @@ _UPLOAD = {
         "expires_at": {"type": "string", "format": "date-time"},
     },
 }
+_LISTS = ("ListedRecord", "PendingRecord", "FailedRecord")
 SCHEMAS: dict[str, Any] = {
     "Record": {"type": "object", "required": [*_COMMON, *_MADE], "properties": _COMMON | _MADE},
     "PendingRecord": {"type": "object", "required": [*_COMMON], "properties": _COMMON},
@@ -96,6 +102,50 @@ SCHEMAS: dict[str, Any] = {
         "properties": _COMMON | {"code": {"type": "string"}, "message": {"type": "string"}, "details": {}},
     },
     "Ticket": {"type": "object", "required": [*_COMMON, "upload"], "properties": _COMMON | {"upload": _UPLOAD}},
+    "Page": {
+        "type": "object",
+        "required": ["records"],
+        "properties": {
+            "records": {
+                "type": "array",
+                "items": {"anyOf": [ref("ListedRecord"), ref("PendingRecord"), ref("FailedRecord")]},
+            },
+            "next": {"type": "string", "format": "uri", "description": "The next page, while there is more."},
+        },
+    },
+    "ListedRecord": {
+        "type": "object",
+        "required": [*_COMMON, *_LISTED],
+        "properties": _COMMON | _LISTED,
+    },
+    "Account": {
+        "type": "object",
+        "required": ["id", "name", "created_at", "usage", "limits"],
+        "properties": {
+            "id": USER_SCHEMA,
+            "name": {"type": "string"},
+            "email": {"type": "string", "format": "email"},
+            "created_at": _COMMON["created_at"],
+            "usage": {
+                "type": "object",
+                "required": ["recordings", "seconds", "mp3_bytes"],
+                "properties": {
+                    "recordings": integer(examples=[12]),
+                    "seconds": {"type": "number", "minimum": 0, "examples": [5321.4]},
+                    "mp3_bytes": integer(examples=[85142528]),
+                },
+            },
+            "limits": {
+                "type": "object",
+                "required": ["daily_seconds", "stored_seconds"],
+                "description": "`null` where there is no limit.",
+                "properties": {
+                    "daily_seconds": {"type": ["integer", "null"], "examples": [86400]},
+                    "stored_seconds": {"type": ["integer", "null"], "examples": [3600000]},
+                },
+            },
+        },
+    },
     "CreatedUser": {
         "type": "object",
         "required": ["id", "token"],
@@ -113,16 +163,13 @@ SCHEMAS: dict[str, Any] = {
 }
 
 
-def ref(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
 def header(description: str, **schema: Any) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string", **schema}}
 
 
 REQUEST_ID = {"x-request-id": header("Names this request in the logs.")}
 RETRY_AFTER = {"Retry-After": header("Seconds to wait before asking again.", pattern="^[0-9]+$")}
+LINK_HEADER = {"Link": header('`<url>; rel="next"`, while there is more.')}
 LOCATION = {"Location": header("The link.", format="uri")}
 AUDIO = {"audio/mpeg": {"schema": {"type": "string", "format": "binary"}}}
 MP3_HEADERS = {
@@ -182,6 +229,14 @@ KEY = {
 }
 
 
+SIGNUP_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "For 24 hours the same key and body return the same user, so that a retry is safe.",
+    "schema": {"type": "string", "format": "uuid"},
+}
+
+
 def query(name: str, schema: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": required, "schema": schema}
 
@@ -189,11 +244,51 @@ def query(name: str, schema: dict[str, Any], *, required: bool = True) -> dict[s
 def complete(paths: dict[str, Any]) -> None:
     """Add to each operation what its route cannot say."""
     bearer: list[dict[str, list[str]]] = [{"bearer": []}, {}]
+    owner: list[dict[str, list[str]]] = [{"bearer": []}]
     users = paths["/users"]["post"]
-    users |= {"operationId": "createUser", "summary": "Sign up", "tags": ["users"]}
+    users |= {"operationId": "createUser", "summary": "Sign up", "tags": ["users"], "parameters": [SIGNUP_KEY]}
     users["responses"] = {
         "201": answer("The id and the token. Keep the token: it is not shown again.", "CreatedUser"),
-        **errors("malformed_request", "email_taken", "unsupported_media_type", "validation_failed"),
+        "200": answer("The same id and token as before, for the same key and body.", "CreatedUser"),
+        **errors(
+            "malformed_request", "email_taken", "idempotency_conflict", "unsupported_media_type", "validation_failed"
+        ),
+    }
+    paths["/users"]["get"] |= {
+        "operationId": "getUser",
+        "summary": "Look at one's account",
+        "tags": ["users"],
+        "security": owner,
+        "parameters": [query("user_id", USER_SCHEMA)],
+        "responses": {"200": answer("The account.", "Account"), **errors("invalid_credentials", "validation_failed")},
+    }
+    paths["/users/token"]["post"] |= {
+        "operationId": "replaceToken",
+        "summary": "Replace one's token",
+        "description": "The old token is refused from now on, except that for 24 hours it may repeat this request.",
+        "tags": ["users"],
+        "security": owner,
+        "parameters": [KEY | {"required": True}],
+        "responses": {
+            "200": answer("The new token.", "CreatedUser"),
+            **errors("malformed_request", "invalid_credentials", "unsupported_media_type", "validation_failed"),
+        },
+    }
+    paths["/records"]["get"] |= {
+        "operationId": "listRecords",
+        "summary": "List one's recordings, newest first",
+        "tags": ["records"],
+        "security": owner,
+        "parameters": [
+            query("user_id", USER_SCHEMA),
+            query("status", {"type": "string", "enum": ["pending", "ready", "failed"]}, required=False),
+            query("limit", integer(1, maximum=100, default=50), required=False),
+            query("after", {"type": "string"}, required=False),
+        ],
+        "responses": {
+            "200": answer("A page. It may be short while there is a `next`.", "Page", LINK_HEADER),
+            **errors("invalid_credentials", "validation_failed"),
+        },
     }
 
     records = paths["/records"]["post"]
@@ -281,6 +376,7 @@ def complete(paths: dict[str, Any]) -> None:
     states = {
         "202": answer("It is not converted yet.", "PendingRecord", RETRY_AFTER),
         "302": answer("A larger MP3: a short-lived address that serves the bytes.", None, LOCATION),
+        "303": answer("To a browser, where there is nothing to play: the page that says why.", None, LOCATION),
         "304": answer("The client has it.", None, {"ETag": MP3_HEADERS["ETag"]}),
         **errors("record_not_found", "validation_failed"),
         "410": answer("It could not be converted; `code` says why.", "Error"),
@@ -308,6 +404,36 @@ def complete(paths: dict[str, Any]) -> None:
         "parameters": [*parameters, conditions[2]],
         "responses": {status: found for status, found in no_body.items() if status != "302"},
     }
+    record["patch"] |= {
+        "operationId": "renameRecord",
+        "summary": "Rename a recording",
+        "tags": ["records"],
+        "security": owner,
+        "parameters": parameters,
+        "responses": {
+            "200": answer("The record under its new name.", None),
+            **errors(
+                "malformed_request",
+                "invalid_credentials",
+                "record_not_found",
+                "unsupported_media_type",
+                "validation_failed",
+            ),
+        },
+    }
+    renamed = [ref("Record"), ref("PendingRecord"), ref("FailedRecord")]
+    record["patch"]["responses"]["200"]["content"] = {"application/json": {"schema": {"anyOf": renamed}}}
+    record["delete"] |= {
+        "operationId": "deleteRecord",
+        "summary": "Delete a recording",
+        "tags": ["records"],
+        "security": owner,
+        "parameters": parameters,
+        "responses": {
+            "204": answer("It is deleted, or was not there."),
+            **errors("invalid_credentials", "record_not_found", "validation_failed"),
+        },
+    }
 
 
 def document() -> dict[str, Any]:
@@ -315,10 +441,16 @@ def document() -> dict[str, Any]:
     import functions.create_record.app
     import functions.create_user.app
     import functions.get_record.app
+    import functions.manage.app
 
     paths: dict[str, Any] = {}
     schemas = dict(SCHEMAS)
-    for module in (functions.create_user.app, functions.create_record.app, functions.get_record.app):
+    for module in (
+        functions.create_user.app,
+        functions.create_record.app,
+        functions.get_record.app,
+        functions.manage.app,
+    ):
         found = json.loads(module.app.get_openapi_json_schema())
         for path, operations in found["paths"].items():
             paths.setdefault(path, {}).update(operations)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from records import api, aws
 from records.fields import PersonName
-from records.requests import JSON
+from records.requests import JSON, uuid_key
 from records.responses import json_response
 from records.users import User
 
@@ -38,8 +38,9 @@ class NewUser(BaseModel):
 
 @app.post("/users", status_code=201)
 def create_user(new: NewUser) -> Response[Any]:
-    user_id, token = User.register(new.name, new.email)
-    return json_response(201, {"id": user_id, "token": token})
+    key = uuid_key(app.current_event.raw_event)
+    user_id, token, made = User.register(new.name, new.email, key)
+    return json_response(201 if made else 200, {"id": user_id, "token": token})
 
 
 lambda_handler = api.handler(app, accepts={"/users": frozenset({JSON})})

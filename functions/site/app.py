@@ -35,15 +35,6 @@ TYPES = {
     ".svg": "image/svg+xml; charset=utf-8",
 }
 PAGES = {"/": "index.html", "/docs": "docs.html", "/openapi.json": "openapi.json"}
-# The methods of every address of the service. A request with one of those that the API itself routes elsewhere never
-# comes here; what comes is the others.
-METHODS = {
-    "/users": "POST",
-    "/records": "POST",
-    "/uploads": "POST",
-    "/record": "GET, HEAD",
-    **dict.fromkeys(PAGES, "GET, HEAD"),
-}
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 
@@ -56,6 +47,17 @@ class Document(NamedTuple):
     type: str
     etag: str
     gzipped_etag: str
+
+
+@cache
+def methods() -> dict[str, str]:
+    """The methods of every address, by the API's own document. What the API routes elsewhere never comes here; what
+    comes is the other methods."""
+    paths = json.loads((STATIC / "openapi.json").read_bytes())["paths"]
+    documented = {
+        path: ", ".join(sorted(method.upper() for method in operations)) for path, operations in paths.items()
+    }
+    return documented | dict.fromkeys(PAGES, "GET, HEAD")
 
 
 @cache
@@ -179,7 +181,7 @@ def respond(method: str, path: str, request: Mapping[str, str]) -> dict[str, Any
     folder, _, name = path.rpartition("/")
     filed = folder == "/assets" or (folder.startswith("/assets/") and folder.count("/") == 2)
     asset = filed and name in files() and name not in PAGES.values()
-    allowed = "GET, HEAD" if asset else METHODS.get(path)
+    allowed = "GET, HEAD" if asset else methods().get(path)
     if allowed is None:
         return error(404, "not_found", "There is nothing at this address. The API is described at /docs.", head)
     if method not in allowed.split(", ") or not (asset or path in PAGES):

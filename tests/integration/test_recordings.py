@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def empty() -> None:
 
 @pytest.fixture
 def user() -> User:
-    return User.authenticate(*User.register("user1", None))
+    return User.authenticate(*User.register("user1", None)[:2])
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +105,10 @@ def test_fresh_row(user: User) -> None:
             "status": {"S": "pending"},
             "name": {"S": "a.wav"},
             "created_at": {"S": row.created_at},
+            "position": {"S": row.position},
             "expires_at": {"N": str(row.expires_at)},
         } | ({"wav_bytes": {"N": "1000"}, "wav_sha256": {"S": A.sha256}} if audio else {})
+        assert re.fullmatch(rf"{row.created_at[:-1]}\.\d{{6}}Z {row.id}", row.position)
         assert row.fresh
         assert uuid.UUID(row.id).version == uuid.UUID(row.generation).version == 4
         assert seconds_left(image) == pytest.approx(DAY, abs=60)
@@ -114,7 +117,7 @@ def test_fresh_row(user: User) -> None:
 
 def test_id_of_a_key(user: User) -> None:
     """Always the same for one user, another for another, and nothing that the key gives away."""
-    other = User.authenticate(*User.register("user2", None))
+    other = User.authenticate(*User.register("user2", None)[:2])
     ids = {user.record_id("k"), user.record_id("k"), other.record_id("k"), user.record_id("l")}
     assert len(ids) == 3
     assert all(uuid.UUID(id).version == 4 for id in ids)
@@ -246,7 +249,7 @@ def test_complete(user: User, wav: Wav, state: str, made: bool) -> None:
     if not made:
         assert held() == before
         return
-    kept = {name: before[name] for name in ("user", "id", "generation", "name", "created_at")}
+    kept = {name: before[name] for name in ("user", "id", "generation", "name", "created_at", "position")}
     image = held()
     assert Recording.from_raw_data(image).duration == 0.123
     assert image == kept | {

@@ -79,6 +79,11 @@ ROUTES = {
     ("POST", "/uploads"): "create_record",
     ("GET", "/record"): "get_record",
     ("HEAD", "/record"): "get_record",
+    ("GET", "/records"): "manage",
+    ("PATCH", "/record"): "manage",
+    ("DELETE", "/record"): "manage",
+    ("GET", "/users"): "manage",
+    ("POST", "/users/token"): "manage",
 }
 
 

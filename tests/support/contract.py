@@ -178,6 +178,247 @@ def test_two_sign_ups_at_once_with_one_email(client: Client) -> None:
             assert sorted(reply.status for reply in replies) == [201, 409]
 
 
+def test_sign_up_repeated(client: Client) -> None:
+    """The answer was lost, or came twice: one account, one token."""
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    body = {"name": "Ann", "email": f"{uuid.uuid4()}@mail.ru"}
+    first, second = (post_json(client, "/users", body, key) for _ in range(2))
+    assert (first.status, second.status, second.json) == (201, 200, first.json)
+    upper = {"Idempotency-Key": key["Idempotency-Key"].upper()}
+    assert post_json(client, "/users", {**body, "name": " Ann "}, upper).json == first.json
+    assert UUID4.fullmatch(first.json["token"])
+    for other in ({**body, "name": "Bob"}, {"name": "Ann"}, {**body, "email": f"{uuid.uuid4()}@mail.ru"}):
+        reply = post_json(client, "/users", other, key)
+        assert (reply.status, reply.json["code"]) == (409, "idempotency_conflict")
+
+
+def test_sign_ups_at_once_with_one_key(client: Client) -> None:
+    for _ in range(5):
+        key, body = {"Idempotency-Key": str(uuid.uuid4())}, {"name": "Ann", "email": f"{uuid.uuid4()}@mail.ru"}
+        with ThreadPoolExecutor(4) as pool:
+            replies = list(pool.map(lambda _, k=key, b=body: post_json(client, "/users", b, k), range(4)))
+        assert sorted(reply.status for reply in replies) == [200, 200, 200, 201]
+        assert len({reply.body for reply in replies}) == 1
+
+
+@pytest.mark.parametrize(
+    "key", ["", "a", "6e223112-58d4-1099-a5c8-6ad67487b3d1", "{6e223112-58d4-4099-a5c8-6ad67487b3d1}"]
+)
+def test_sign_up_key_invalid(client: Client, key: str) -> None:
+    reply = post_json(client, "/users", {"name": "Ann"}, {"Idempotency-Key": key})
+    assert_invalid(reply, "Idempotency-Key")
+
+
+# ---------------------------------------------------------------- GET /users, POST /users/token
+
+
+def test_account(client: Client, wav: bytes) -> None:
+    email = f"{uuid.uuid4()}@mail.ru"
+    account = sign_up(client, email=email)
+    records = [send(client, account, wav).json for _ in range(2)]
+    post_json(client, "/uploads", {"user_id": account.id, "name": "pending.wav"}, account.bearer)
+    reply = client.request("GET", f"/users?user_id={account.id}", account.bearer)
+    assert (reply.status, reply.headers["cache-control"]) == (200, "no-store")
+    assert reply.json == {
+        "id": account.id,
+        "name": "user1",
+        "email": email,
+        "created_at": reply.json["created_at"],
+        "usage": {
+            "recordings": 2,
+            "seconds": pytest.approx(sum(record["duration"] for record in records), abs=0.001),
+            "mp3_bytes": sum(record["mp3"]["bytes"] for record in records),
+        },
+        "limits": reply.json["limits"],
+    }
+    assert set(reply.json["limits"]) == {"daily_seconds", "stored_seconds"}
+    assert "email" not in client.request("GET", f"/users?user_id={(other := sign_up(client)).id}", other.bearer).json
+
+
+def replace_token(client: Client, account: Account, key: str = "1") -> Reply:
+    return post_json(client, "/users/token", {"user_id": account.id}, {**account.bearer, "Idempotency-Key": key})
+
+
+def test_replace_token(client: Client, account: Account) -> None:
+    reply = replace_token(client, account)
+    assert (reply.status, reply.json) == (200, {"id": account.id, "token": reply.json["token"]})
+    assert UUID4.fullmatch(reply.json["token"])
+    assert reply.json["token"] != account.token
+    new = Account(account.id, reply.json["token"])
+    # The old token may only repeat that very request.
+    assert client.request("GET", f"/users?user_id={account.id}", new.bearer).status == 200
+    old = client.request("GET", f"/users?user_id={account.id}", account.bearer)
+    assert_error(old, 401, "invalid_credentials", SIGN_IN_AGAIN)
+    assert (replace_token(client, account).status, replace_token(client, account).json) == (200, reply.json)
+    assert_error(replace_token(client, account, "2"), 401, "invalid_credentials", SIGN_IN_AGAIN)
+    newest = replace_token(client, new, "3")
+    assert newest.status == 200
+    # Now it is one token too old even for that.
+    assert replace_token(client, account).status == 401
+    assert replace_token(client, new, "3").json == newest.json
+
+
+def test_replace_token_at_once(client: Client, account: Account) -> None:
+    """With one key all get the same token; with two keys one of them wins."""
+    with ThreadPoolExecutor(6) as pool:
+        replies = list(pool.map(lambda number: replace_token(client, account, str(number % 2)), range(6)))
+    tokens = {reply.json["token"] for reply in replies if reply.status == 200}
+    assert (len(tokens), {reply.status for reply in replies}) == (1, {200, 401})
+    assert client.request("GET", f"/users?user_id={account.id}", Account(account.id, tokens.pop()).bearer).status == 200
+
+
+def test_sign_up_repeated_after_its_token_was_replaced(client: Client) -> None:
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    account = Account(**post_json(client, "/users", {"name": "Ann"}, key).json)
+    assert replace_token(client, account).status == 200
+    reply = post_json(client, "/users", {"name": "Ann"}, key)
+    assert (reply.status, reply.json["code"]) == (409, "idempotency_conflict")
+
+
+def test_replace_token_invalid(client: Client, account: Account) -> None:
+    body = {"user_id": account.id}
+    assert_invalid(post_json(client, "/users/token", body, account.bearer), "Idempotency-Key")
+    key = {"Idempotency-Key": "1"}
+    assert_invalid(post_json(client, "/users/token", {}, {**account.bearer, **key}), "user_id")
+    assert_error(post_json(client, "/users/token", body, key), 401, "invalid_credentials", SIGN_IN_AGAIN)
+
+
+@pytest.mark.parametrize("path", ["/users", "/records"])
+def test_owner_only(client: Client, account: Account, path: str) -> None:
+    stranger = sign_up(client)
+    for headers in ({}, stranger.bearer, {"Authorization": "Bearer x"}):
+        reply = client.request("GET", f"{path}?user_id={account.id}", headers)
+        assert_error(reply, 401, "invalid_credentials", SIGN_IN_AGAIN)
+        assert reply.headers["www-authenticate"] == "Bearer"
+    for query in ("", "?user_id=", "?user_id=x", "?user_id=-1", f"?user_id={'9' * 17}"):
+        assert_invalid(client.request("GET", f"{path}{query}", account.bearer), "user_id")
+
+
+# ---------------------------------------------------------------- GET /records
+
+
+def pages(client: Client, account: Account, query: str = "") -> list[list[dict[str, Any]]]:
+    """Every page of a user's list, by its `next` links."""
+    found, following = [], f"/records?user_id={account.id}{query}"
+    while following:
+        reply = client.request("GET", following, account.bearer)
+        assert (reply.status, reply.headers["cache-control"]) == (200, "no-store")
+        assert set(reply.json) <= {"records", "next"}
+        found.append(reply.json["records"])
+        following = reply.json.get("next", "")
+        assert reply.headers.get("link", "") == (f'<{following}>; rel="next"' if following else "")
+        following = following and target(following)
+    return found
+
+
+def joined(lists: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [item for each in lists for item in each]
+
+
+def test_list(client: Client, account: Account, wav: bytes) -> None:
+    assert pages(client, account) == [[]]
+    sent = [send(client, account, wav, name=f"{number}.wav").json for number in range(5)]
+    ticket = post_json(client, "/uploads", {"user_id": account.id, "name": "5.wav"}, account.bearer).json
+    newest_first = [
+        {name: value for name, value in record.items() if name not in ("upload", "waveform")}
+        for record in reversed([*sent, ticket])
+    ]
+    assert pages(client, account) == [newest_first]
+    assert pages(client, account, "&limit=6") == [newest_first]
+    assert pages(client, account, "&limit=4") == [newest_first[:4], newest_first[4:]]
+    assert joined(pages(client, account, "&limit=1")) == newest_first
+    assert joined(pages(client, account, "&status=pending&limit=2")) == newest_first[:1]
+    assert joined(pages(client, account, "&status=ready&limit=2")) == newest_first[1:]
+    assert joined(pages(client, account, "&status=failed")) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=101",
+        "limit=-1",
+        "limit=x",
+        "limit=",
+        "limit=1.5",
+        "limit=٣",
+        "status=",
+        "status=done",
+        "after=",
+    ]
+    + [f"after={text}" for text in ("x", "é", "YWJj", "=" * 50)],
+)
+def test_list_invalid(client: Client, account: Account, query: str) -> None:
+    reply = client.request("GET", f"/records?user_id={account.id}&{quote(query, safe='=')}", account.bearer)
+    assert_invalid(reply, query.partition("=")[0])
+
+
+def test_cursor_of_another(client: Client, account: Account, wav: bytes) -> None:
+    for _ in range(2):
+        send(client, account, wav)
+    following = client.request("GET", f"/records?user_id={account.id}&limit=1", account.bearer).json["next"]
+    other = sign_up(client)
+    stolen = target(following).replace(str(account.id), str(other.id))
+    assert_invalid(client.request("GET", stolen, other.bearer), "after")
+
+
+# ---------------------------------------------------------------- PATCH and DELETE /record
+
+
+def test_rename(client: Client, account: Account, record: dict[str, Any]) -> None:
+    link = target(record["url"])
+    etag = client.request("HEAD", link).headers["etag"]
+    reply = client.request("PATCH", link, JSON | account.bearer, '{"name": " AC/DC – живьём.wav "}')
+    assert (reply.status, reply.json) == (200, record | {"name": "AC/DC – живьём.wav"})
+    download = client.request("GET", link)
+    assert (download.status, download.headers["etag"]) == (200, etag)
+    assert "AC%2FDC" in download.headers["content-disposition"]
+    assert client.request("GET", link, {"Accept": "application/json"}).json == reply.json
+
+
+def test_rename_refused(client: Client, account: Account, record: dict[str, Any]) -> None:
+    link, new = target(record["url"]), '{"name": "a"}'
+    owner = JSON | account.bearer
+    assert_error(client.request("PATCH", link, JSON, new), 401, "invalid_credentials", SIGN_IN_AGAIN)
+    stranger = JSON | sign_up(client).bearer
+    assert_error(client.request("PATCH", link, stranger, new), 401, "invalid_credentials", SIGN_IN_AGAIN)
+    assert_error(client.request("PATCH", link, owner, ""), 400, "malformed_request", "The request has no body.")
+    assert client.request("PATCH", link, owner, "{").json["code"] == "malformed_request"
+    assert client.request("PATCH", link, account.bearer | {"Content-Type": "text/plain"}, new).status == 415
+    for name in ("", " ", "a" * 256, "a\nb", 5, None, "\u200b"):
+        assert_invalid(client.request("PATCH", link, owner, json.dumps({"name": name})), "name")
+    for unknown in (link.replace(record["id"], str(uuid.uuid4())), link.replace("id=", "id=x", 1)):
+        assert_error(client.request("PATCH", unknown, owner, new), 404, "record_not_found", NOT_FOUND)
+    assert client.request("GET", link, {"Accept": "application/json"}).json == record
+
+
+def test_delete(client: Client, account: Account, wav: bytes) -> None:
+    record = send(client, account, wav, key="again").json
+    kept = send(client, account, wav).json
+    link = target(record["url"])
+    for headers in ({}, sign_up(client).bearer):
+        assert_error(client.request("DELETE", link, headers), 401, "invalid_credentials", SIGN_IN_AGAIN)
+    assert_error(
+        client.request("DELETE", link.replace("id=", "id=x", 1), account.bearer), 404, "record_not_found", NOT_FOUND
+    )
+    for _ in range(2):
+        reply = client.request("DELETE", link, account.bearer)
+        assert (reply.status, reply.body) == (204, b"")
+    for method in ("GET", "HEAD"):
+        assert client.request(method, link).status == 404
+    assert [item["id"] for item in joined(pages(client, account))] == [kept["id"]]
+    again = send(client, account, wav, key="again")
+    assert (again.status, again.json["id"]) == (201, record["id"])
+    assert client.request("GET", link).status == 200
+    assert client.request("GET", target(kept["url"])).status == 200
+
+
+def test_delete_what_is_pending(client: Client, account: Account) -> None:
+    ticket = post_json(client, "/uploads", {"user_id": account.id, "name": "a.wav"}, account.bearer).json
+    assert client.request("DELETE", target(ticket["url"]), account.bearer).status == 204
+    assert client.request("GET", target(ticket["url"])).status == 404
+
+
 # ---------------------------------------------------------------- POST /records
 
 
@@ -682,11 +923,20 @@ def test_upload_ticket_token_malformed(client: Client, account: Account, token: 
 # ---------------------------------------------------------------- other addresses
 
 
-@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH"])
-@pytest.mark.parametrize("path", ["/users", "/records", "/uploads"])
-def test_method_not_allowed(client: Client, method: str, path: str) -> None:
-    reply = client.request(method, path)
-    assert (reply.status, reply.json["code"], reply.headers["allow"]) == (405, "method_not_allowed", "POST")
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/users", "GET, POST"),
+        ("/users/token", "POST"),
+        ("/records", "GET, POST"),
+        ("/uploads", "POST"),
+        ("/record", "DELETE, GET, HEAD, PATCH"),
+    ],
+)
+def test_method_not_allowed(client: Client, path: str, allowed: str) -> None:
+    for method in {"GET", "POST", "DELETE", "PUT", "PATCH"} - set(allowed.split(", ")):
+        reply = client.request(method, path)
+        assert (reply.status, reply.json["code"], reply.headers["allow"]) == (405, "method_not_allowed", allowed)
 
 
 def test_unknown_address(client: Client) -> None:

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "create_user": AWS | POWERTOOLS | PYDANTIC | {"email_validator", "idna"},
     "create_record": AWS | POWERTOOLS | PYDANTIC | {"multipart"},
     "get_record": AWS | POWERTOOLS,
+    "manage": AWS | POWERTOOLS | PYDANTIC,
     "convert_upload": AWS | POWERTOOLS,
     "remove_audio": AWS | POWERTOOLS,
     "site": set(),
@@ -44,6 +45,7 @@ NEVER_OF = {
     "create_user": NO_CONVERSION,
     "create_record": set(),
     "get_record": NO_CONVERSION,
+    "manage": NO_CONVERSION,
     "convert_upload": NO_HTTP,
     "remove_audio": NO_HTTP | NO_CONVERSION,
     "site": {"records.aws", "records.api"},
@@ -54,6 +56,7 @@ CLIENTS: dict[str, list[str]] = {
     "create_user": ["User"],
     "create_record": ["Recording", "User", "s3"],
     "get_record": ["Recording", "s3"],
+    "manage": ["Recording", "User"],
     "convert_upload": ["Recording", "s3"],
     "remove_audio": ["s3"],
 }

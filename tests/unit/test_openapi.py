@@ -17,11 +17,16 @@ def test_the_committed_document_is_not_stale() -> None:
 @pytest.mark.parametrize(
     ("path", "method", "statuses"),
     [
-        ("/users", "post", {201, 400, 409, 415, 422, 503}),
+        ("/users", "post", {200, 201, 400, 409, 415, 422, 503}),
+        ("/users", "get", {200, 401, 422, 503}),
+        ("/users/token", "post", {200, 400, 401, 415, 422, 503}),
+        ("/records", "get", {200, 401, 422, 503}),
+        ("/record", "patch", {200, 400, 401, 404, 415, 422, 503}),
+        ("/record", "delete", {204, 401, 404, 422, 503}),
         ("/records", "post", {200, 201, 400, 401, 409, 413, 415, 422, 503}),
         ("/uploads", "post", {200, 201, 400, 401, 415, 422, 503}),
-        ("/record", "get", {200, 202, 206, 302, 304, 404, 410, 416, 422, 503}),
-        ("/record", "head", {200, 202, 304, 404, 410, 422, 503}),
+        ("/record", "get", {200, 202, 206, 302, 303, 304, 404, 410, 416, 422, 503}),
+        ("/record", "head", {200, 202, 303, 304, 404, 410, 422, 503}),
     ],
 )
 def test_every_status_of_the_contract_is_described(path: str, method: str, statuses: set[int]) -> None:

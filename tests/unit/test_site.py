@@ -204,15 +204,15 @@ def test_no_such_address_in_words() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("GET", "/users", "POST"),
-        ("DELETE", "/records", "POST"),
+        ("PUT", "/users", "GET, POST"),
+        ("DELETE", "/records", "GET, POST"),
         ("GET", "/uploads", "POST"),
-        ("OPTIONS", "/users", "POST"),
-        ("POST", "/record", "GET, HEAD"),
+        ("OPTIONS", "/users", "GET, POST"),
+        ("POST", "/record", "DELETE, GET, HEAD, PATCH"),
         ("POST", "/", "GET, HEAD"),
         ("PUT", "/docs", "GET, HEAD"),
         ("DELETE", "/assets/page.js", "GET, HEAD"),
-        ("HEAD", "/records", "POST"),
+        ("HEAD", "/records", "GET, POST"),
     ],
 )
 def test_another_method(method: str, path: str, allow: str) -> None:

@@ -20,12 +20,13 @@ FUNCTIONS = {
     "CreateUser": "create_user",
     "CreateRecord": "create_record",
     "GetRecord": "get_record",
+    "Manage": "manage",
     "Site": "site",
     "ConvertUpload": "convert_upload",
     "RemoveAudio": "remove_audio",
 }
-WARM = ("CreateUser", "CreateRecord", "GetRecord")  # what a client waits for
-API_FUNCTIONS = ("CreateUser", "CreateRecord", "GetRecord", "Site")
+WARM = ("CreateUser", "CreateRecord", "GetRecord", "Manage")  # what a client waits for
+API_FUNCTIONS = ("CreateUser", "CreateRecord", "GetRecord", "Manage", "Site")
 
 Template = dict[str, Any]
 
@@ -278,6 +279,11 @@ def test_routes(dev: Template) -> None:
         ("post", "/uploads"): "CreateRecordFunctionAliaslive",
         ("get", "/record"): "GetRecordFunctionAliaslive",
         ("head", "/record"): "GetRecordFunctionAliaslive",
+        ("get", "/records"): "ManageFunctionAliaslive",
+        ("patch", "/record"): "ManageFunctionAliaslive",
+        ("delete", "/record"): "ManageFunctionAliaslive",
+        ("get", "/users"): "ManageFunctionAliaslive",
+        ("post", "/users/token"): "ManageFunctionAliaslive",
         ("x-amazon-apigateway-any-method", "$default"): "SiteFunction",
     }
 
@@ -460,6 +466,15 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("dynamodb:GetItem", "RecordsTable.Arn"),
         ("dynamodb:GetItem", "UsersTable.Arn"),
         ("s3:GetObject", f"{BUCKET}/records/*"),
+    },
+    "Manage": {
+        ("dynamodb:GetItem", "UsersTable.Arn"),
+        ("dynamodb:UpdateItem", "UsersTable.Arn"),
+        ("dynamodb:GetItem", "RecordsTable.Arn"),
+        ("dynamodb:Query", "RecordsTable.Arn"),
+        ("dynamodb:Query", "${RecordsTable.Arn}/index/by_time"),
+        ("dynamodb:UpdateItem", "RecordsTable.Arn"),
+        ("dynamodb:DeleteItem", "RecordsTable.Arn"),
     },
     "Site": set(),
     "ConvertUpload": {

@@ -82,8 +82,10 @@ class RecordNotFound(RecordsError):
 class IdempotencyConflict(RecordsError):
     code = "idempotency_conflict"
 
-    def __init__(self) -> None:
-        super().__init__("This Idempotency-Key was used for other audio. Send this audio under a key of its own.")
+    def __init__(
+        self, message: str = "This Idempotency-Key was used for other audio. Send this audio under a key of its own."
+    ) -> None:
+        super().__init__(message)
 
 
 class AudioRejected(RecordsError):

@@ -22,6 +22,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from pynamodb.attributes import BinaryAttribute, BooleanAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import DeleteError, PutError, PynamoDBException, UpdateError
+from pynamodb.indexes import AllProjection, LocalSecondaryIndex
 from pynamodb.models import Model
 
 from records.aws import FromSettings, TableMeta, condition_failed, faults, log_fault
@@ -65,6 +66,26 @@ class Audio:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a user has: recordings that are ready, their seconds, and the bytes of their MP3s."""
+
+    recordings: int
+    seconds: float
+    mp3_bytes: int
+
+
+class ByPosition(LocalSecondaryIndex["Recording"]):  # type: ignore[no-untyped-call]
+    """A user's recordings by the time that they were made. Local, since only that can be read consistently."""
+
+    class Meta:
+        index_name = "by_time"
+        projection = AllProjection()
+
+    user = NumberAttribute(hash_key=True)
+    position = UnicodeAttribute(range_key=True)
+
+
 class Recording(Model):
     """A recording of a user. Times: `created_at` as RFC 3339, `expires_at` in seconds since 1970.
 
@@ -78,6 +99,8 @@ class Recording(Model):
 
     user = NumberAttribute(hash_key=True)
     id = UnicodeAttribute(range_key=True)
+    position = UnicodeAttribute(null=True)  # in the user's list: when it was made, to the microsecond, and its id
+    by_position = ByPosition()
     generation = UnicodeAttribute()
     status = UnicodeAttribute()
     name = UnicodeAttribute()
@@ -151,13 +174,15 @@ class Recording(Model):
         """
         record_id = user.record_id(key)
         for _ in range(_RESERVE_ROUNDS):
+            now = datetime.now(UTC)
             fresh = cls(
                 int(user.id),
                 record_id,
+                position=f"{now:%Y-%m-%dT%H:%M:%S.%fZ} {record_id}",
                 generation=str(uuid.uuid4()),
                 status=PENDING,
                 name=name,
-                created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                created_at=f"{now:%Y-%m-%dT%H:%M:%SZ}",
                 expires_at=_in(PENDING_SECONDS),
                 wav_bytes=audio.bytes if audio else None,
                 wav_sha256=audio.sha256 if audio else None,
@@ -186,6 +211,52 @@ class Recording(Model):
             except RecordNotFound:
                 continue  # it went at this very moment
         raise Unavailable
+
+    @classmethod
+    def page(cls, user: int, limit: int, status: str | None, after: str | None) -> tuple[list[Recording], str | None]:
+        """A user's recordings, newest first, from behind the position `after`; and the position of the last one that
+        was looked at, or None where there is no more.
+
+        At most `limit` rows are looked at, and those that are past their time or of another status are left out. Raises
+        Unavailable.
+        """
+        start = None
+        if after is not None:
+            start = {"user": {"N": str(user)}, "id": {"S": after.rpartition(" ")[2]}, "position": {"S": after}}
+        with faults():
+            found = list(
+                cls.by_position.query(
+                    user, scan_index_forward=False, consistent_read=True, limit=limit + 1, last_evaluated_key=start
+                )
+            )
+        rows = found[:limit]
+        shown = [row for row in rows if not row.expired and status in (None, row.status)]
+        return shown, rows[-1].position if len(found) > limit else None
+
+    @classmethod
+    def usage(cls, user: int) -> Usage:
+        """What a user has, added up. Raises Unavailable."""
+        recordings, seconds, size = 0, 0.0, 0
+        with faults():
+            for row in cls.query(
+                user, consistent_read=True, attributes_to_get=["status", "duration", "mp3_bytes", "expires_at"]
+            ):
+                if row.status == READY and not row.expired:
+                    recordings += 1
+                    seconds += float(row.duration)
+                    size += int(row.mp3_bytes)
+        return Usage(recordings, round(seconds, 3), size)
+
+    @classmethod
+    def discard(cls, user: int, record_id: str) -> None:
+        """Delete a recording, if it is there. A row that takes its place meanwhile stays. Raises Unavailable."""
+        row = cls.read(user, record_id)
+        if row is not None:
+            row._remove(Recording.id.exists())
+
+    def rename(self, name: str) -> None:
+        """Raises RecordNotFound, Unavailable."""
+        self._write(Recording.id.exists(), name=name)
 
     def _adopt(self, audio: Audio | None) -> bool:
         """Take this row for a second request under its key, whose audio must be the same.

@@ -19,6 +19,8 @@ MAX_TEXT = (
 
 Event = dict[str, Any]
 
+UUID4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
 
 def bounded(event: Event) -> Event:
     """The event with header names in lower case (`sam local` passes them on as they were sent), and no header and no
@@ -98,6 +100,25 @@ def idempotency_key(event: Event) -> str | None:
     if key is not None and not re.fullmatch(r"[!-~]{1,128}", key):
         raise ValidationFailed(("Idempotency-Key", "must be 1 to 128 visible ASCII characters"))
     return key
+
+
+def uuid_key(event: Event) -> str | None:
+    """The Idempotency-Key of a sign-up, which must be a UUID4: whoever knows it can repeat the sign-up.
+
+    Raises ValidationFailed.
+    """
+    key: str | None = event["headers"].get("idempotency-key")
+    if key is not None and not UUID4.fullmatch(key.lower()):
+        raise ValidationFailed(("Idempotency-Key", "must be a UUID of version 4"))
+    return key.lower() if key else None
+
+
+def user_id(event: Event) -> int:
+    """The `user_id` of the query. Raises ValidationFailed."""
+    value = (event.get("queryStringParameters") or {}).get("user_id", "")
+    if not re.fullmatch("[0-9]{1,16}", value):
+        raise ValidationFailed(("user_id", "must be the id of a user" if value else "is missing"))
+    return int(value)
 
 
 def record_ids(event: Event) -> tuple[int, str]:

@@ -82,7 +82,7 @@ def base_url(event: Event) -> str:
     return settings().public_url or f"https://{event['requestContext']['domainName']}"
 
 
-def record_body(event: Event, recording: Recording) -> dict[str, Any]:
+def record_body(event: Event, recording: Recording, *, waveform: bool = True) -> dict[str, Any]:
     """A record as JSON, as far as its status goes."""
     query = f"id={recording.id}&user={int(recording.user)}"
     body: dict[str, Any] = {
@@ -109,6 +109,7 @@ def record_body(event: Event, recording: Recording) -> dict[str, Any]:
                 "mean_dbfs": recording.mean_dbfs,
                 "silent": recording.silent,
             },
-            "waveform": list(recording.waveform or b""),
         }
+        if waveform:
+            body["waveform"] = list(recording.waveform or b"")
     return body

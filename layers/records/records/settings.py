@@ -18,6 +18,7 @@ class Settings:
 
     bitrate: kbit/s a channel of the MP3. public_url: the API's address where it is not the one a request came to.
     storage_url: the address of S3 in signed links, where it is not AWS's own. ffmpeg: the path of the binary.
+    daily_seconds, stored_seconds: of audio that a user may have converted in a day, and may have stored.
     """
 
     users_table: str
@@ -28,6 +29,8 @@ class Settings:
     bitrate: int
     max_upload_bytes: int
     ffmpeg: str
+    daily_seconds: int | None
+    stored_seconds: int | None
 
 
 @cache
@@ -43,4 +46,11 @@ def settings() -> Settings:
         bitrate=int(env.get("BITRATE", "64")),
         max_upload_bytes=int(env.get("MAX_UPLOAD_BYTES", str(4 * 1024**3))),
         ffmpeg=env.get("FFMPEG", "/opt/bin/ffmpeg"),
+        daily_seconds=_hours(env.get("USER_DAILY_HOURS", "0")),
+        stored_seconds=_hours(env.get("USER_STORED_HOURS", "0")),
     )
+
+
+def _hours(text: str) -> int | None:
+    """Seconds of a number of hours; 0 means that there is no limit."""
+    return int(float(text) * 3600) or None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
+import json
 import secrets
 import time
 import unicodedata
@@ -11,22 +13,28 @@ import uuid
 from datetime import UTC, datetime
 
 from pynamodb.attributes import BinaryAttribute, NumberAttribute, UnicodeAttribute
-from pynamodb.exceptions import TransactWriteError
+from pynamodb.exceptions import TransactWriteError, UpdateError
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
-from records.aws import ATTEMPTS, FromSettings, TableMeta, faults, log_fault
-from records.errors import EmailTaken, InvalidCredentials, Unavailable
+from records.aws import ATTEMPTS, FromSettings, TableMeta, condition_failed, faults, log_fault
+from records.errors import EmailTaken, IdempotencyConflict, InvalidCredentials, Unavailable
 
 MAX_USER_ID = 2**53 - 1  # the largest integer that JSON carries exactly everywhere
 CONFLICT_SECONDS = 0.1
+REPEAT_SECONDS = 24 * 3600  # for how long a sign-up, or a replacement of a token, may be repeated with its key
+SIGNUP_CONFLICT = (
+    "This Idempotency-Key was used for another sign-up, or the token that it made was replaced. Use a new key."
+)
 
 
 class User(Model):
-    """A row `user#<id>`; beside it a row `email#<case-folded>` holds the place of an e-mail.
+    """A row `user#<id>`. Beside it `email#<case-folded>` holds the place of an e-mail, and `signup#<SHA-256 of a key>`
+    remembers for a day which user an Idempotency-Key made.
 
-    idempotency_secret: 32 random bytes that turn a client's Idempotency-Key into a record's id, so that nobody who
-    guesses the key can guess the link.
+    secret: 32 random bytes. With it a client's Idempotency-Key becomes a record's id or a token, so that nobody who
+    guesses a key can guess those. replaced_sha256, replaced_by: the hash of the token before this one, and of the key
+    that replaced it; until `repeatable_until` it may repeat that request.
     """
 
     class Meta(TableMeta):
@@ -37,17 +45,21 @@ class User(Model):
     name = UnicodeAttribute(null=True)
     email = UnicodeAttribute(null=True)
     token_sha256 = UnicodeAttribute(null=True)
-    idempotency_secret = BinaryAttribute(null=True, legacy_encoding=False)
+    secret = BinaryAttribute(null=True, legacy_encoding=False, attr_name="idempotency_secret")
     created_at = UnicodeAttribute(null=True)
+    replaced_sha256 = UnicodeAttribute(null=True)
+    replaced_by = UnicodeAttribute(null=True)
+    repeatable_until = NumberAttribute(null=True)
+    body_sha256 = UnicodeAttribute(null=True)  # of a sign-up: the name and the e-mail
+    expires_at = NumberAttribute(null=True)  # s since 1970; the table's time to live
 
     @classmethod
-    def register(cls, name: str, email: str | None) -> tuple[int, str]:
-        """Make a user; gives the id and the token.
+    def register(cls, name: str, email: str | None, key: str | None = None) -> tuple[int, str, bool]:
+        """Make a user. Returns the id, the token, and whether this call made it: False where the same `key` did.
 
-        Raises EmailTaken, Unavailable. Both rows are written in one transaction, each on condition that it is new: of
-        two sign-ups with one e-mail exactly one wins, and no id is given twice.
+        Raises EmailTaken, IdempotencyConflict, Unavailable. All rows are written in one transaction, each on condition
+        that it is new: of two sign-ups with one e-mail or one key exactly one wins, and no id is given twice.
         """
-        token = str(uuid.uuid4())
         user_id = secrets.randbelow(MAX_USER_ID) + 1
         created_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         user = cls(
@@ -55,66 +67,138 @@ class User(Model):
             id=user_id,
             name=name,
             email=email,
-            token_sha256=_hash(token),
-            idempotency_secret=secrets.token_bytes(32),
+            secret=secrets.token_bytes(32),
             created_at=created_at,
         )
+        token = str(uuid.uuid4()) if key is None else user._derived("sign-up", key)
+        user.token_sha256 = _hash(token)
         place = cls(_email_key(email), id=user_id, created_at=created_at) if email else None
+        signup = None
+        if key is not None:
+            body = _hash(json.dumps([name, email]))
+            signup = cls(f"signup#{_hash(key)}", id=user_id, body_sha256=body, expires_at=_now() + REPEAT_SECONDS)
         for attempt in range(ATTEMPTS):
             try:
-                cls._write(user, place)
+                cls._write(user, place, signup)
                 break
             except TransactWriteError as error:
                 # A timeout is not a failure, and a retry inside the SDK can meet its own first attempt.
                 stored = cls._find(user.pk)
                 if stored is not None and stored.token_sha256 == user.token_sha256:
                     break
+                if key is not None and signup is not None and (earlier := cls._find(signup.pk)) is not None:
+                    return earlier._repeated(key, signup)
                 holder = cls._find(place.pk) if place else None
                 if holder and holder.id != user_id:
                     raise EmailTaken from None
-                # Another sign-up with this e-mail is being written: soon it holds the place, or has failed itself.
+                # Another sign-up with this e-mail or key is being written: soon it is there, or has failed itself.
                 if not _in_conflict(error) or attempt == ATTEMPTS - 1:
                     log_fault(error)
                     raise Unavailable from error
                 time.sleep(CONFLICT_SECONDS)
-        return user_id, token
+        return user_id, token, True
+
+    def _repeated(self, key: str, signup: User) -> tuple[int, str, bool]:
+        """The answer to a sign-up that repeats the one of this row. Raises IdempotencyConflict, Unavailable."""
+        user = self._find(f"user#{int(self.id)}")
+        if user is None or user.secret is None or self.body_sha256 != signup.body_sha256:
+            raise IdempotencyConflict(SIGNUP_CONFLICT)
+        token = user._derived("sign-up", key)
+        if user.token_sha256 != _hash(token):
+            raise IdempotencyConflict(SIGNUP_CONFLICT)
+        return int(user.id), token, False
 
     @classmethod
-    def _write(cls, user: User, place: User | None) -> None:
+    def _write(cls, user: User, place: User | None, signup: User | None) -> None:
         connection = cls._get_connection().connection
+        new = User.pk.does_not_exist()
         with TransactWrite(connection=connection, client_request_token=str(uuid.uuid4())) as transaction:
-            transaction.save(user, condition=User.pk.does_not_exist())
+            transaction.save(user, condition=new)
             if place:
-                transaction.save(place, condition=User.pk.does_not_exist())
+                transaction.save(place, condition=new)
+            if signup:  # a row past its time may still be there
+                transaction.save(signup, condition=new | (User.expires_at <= _now()))
 
     @classmethod
     def _find(cls, pk: str) -> User | None:
         with faults():
             try:
-                return cls.get(pk, consistent_read=True)
+                found = cls.get(pk, consistent_read=True)
             except cls.DoesNotExist:
                 return None
+        return None if found.expires_at is not None and found.expires_at <= _now() else found
 
     @classmethod
     def authenticate(cls, user_id: int, token: str) -> User:
         """The user whose id and token these are. Raises InvalidCredentials, Unavailable."""
-        try:
-            canonical = str(uuid.UUID(token))
-        except ValueError:
-            raise InvalidCredentials from None
-        if canonical != token.lower() or uuid.UUID(token).version != 4:
-            raise InvalidCredentials
+        hashed = _token_hash(token)
         user = cls._find(f"user#{user_id}")
-        if user is None or not hmac.compare_digest(user.token_sha256 or "", _hash(canonical)):
+        if user is None or not hmac.compare_digest(user.token_sha256 or "", hashed):
             raise InvalidCredentials
         return user
 
+    @classmethod
+    def replace_token(cls, user_id: int, token: str, key: str) -> str:
+        """A new token in place of `token`, which is refused from now on except to repeat this with the same key.
+
+        Both are derived from the old token's hash and the key, so a repeated request gets the same token. Raises
+        InvalidCredentials, Unavailable.
+        """
+        old, by = _token_hash(token), _hash(key)
+        for _ in range(2):
+            user = cls._find(f"user#{user_id}")
+            if user is None or user.secret is None:
+                raise InvalidCredentials
+            new = user._derived("token", f"{old}/{key}")
+            if hmac.compare_digest(user.token_sha256 or "", old):
+                try:
+                    user.update(
+                        actions=[
+                            User.token_sha256.set(_hash(new)),
+                            User.replaced_sha256.set(old),
+                            User.replaced_by.set(by),
+                            User.repeatable_until.set(_now() + REPEAT_SECONDS),
+                        ],
+                        condition=User.token_sha256 == old,
+                    )
+                    return new
+                except UpdateError as error:
+                    if not condition_failed(error):
+                        log_fault(error)
+                    continue  # look whether it was applied, by this call or by another
+            repeats = hmac.compare_digest(user.replaced_sha256 or "", old) and user.replaced_by == by
+            if repeats and (user.repeatable_until or 0) > _now() and user.token_sha256 == _hash(new):
+                return new
+            raise InvalidCredentials
+        raise Unavailable
+
     def record_id(self, idempotency_key: str | None) -> str:
         """The id for a new record: random, or always the same for the same key of this user."""
-        if idempotency_key is None:
-            return str(uuid.uuid4())
-        digest = hmac.digest(self.idempotency_secret, idempotency_key.encode(), "sha256")
+        return str(uuid.uuid4()) if idempotency_key is None else self._uuid(idempotency_key)
+
+    def cursor(self, position: str) -> str:
+        """A position in this user's list, signed, so that it serves no other and cannot be made up."""
+        mac = hmac.digest(self.secret, f"cursor {position}".encode(), "sha256")[:16]
+        return base64.urlsafe_b64encode(mac + position.encode()).decode().rstrip("=")
+
+    def position(self, cursor: str) -> str | None:
+        """The position of a cursor that `cursor` made for this user, else None."""
+        try:
+            position = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[16:].decode()
+        except ValueError:
+            return None
+        return position if hmac.compare_digest(self.cursor(position), cursor) else None
+
+    def _derived(self, purpose: str, text: str) -> str:
+        return self._uuid(f"{purpose} {text}")  # no key of a record has a space in it
+
+    def _uuid(self, text: str) -> str:
+        digest = hmac.digest(self.secret, text.encode(), "sha256")
         return str(uuid.UUID(bytes=digest[:16], version=4))
+
+
+def _now() -> int:
+    return int(time.time())
 
 
 def _in_conflict(error: TransactWriteError) -> bool:
@@ -122,8 +206,19 @@ def _in_conflict(error: TransactWriteError) -> bool:
     return any(reason and reason.code == "TransactionConflict" for reason in error.cancellation_reasons)
 
 
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+def _token_hash(token: str) -> str:
+    """The hash of a token. Raises InvalidCredentials where it is not a UUID4 at all."""
+    try:
+        parsed = uuid.UUID(token)
+    except ValueError:
+        raise InvalidCredentials from None
+    if str(parsed) != token.lower() or parsed.version != 4:
+        raise InvalidCredentials
+    return _hash(str(parsed))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _email_key(email: str) -> str:
