@@ -11,9 +11,9 @@ import hashlib
 import http.client
 import os
 import re
+import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +24,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from local.process import check_port, free_port
 from local.sam import (
     ARCHITECTURE,
     BUILD,
@@ -64,6 +65,11 @@ class Cloud:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "emulator.log"
         self.outputs: dict[str, str] = {}
+        # The account's root; another key at every start, so that no page in a browser can know it.
+        self.credentials = {
+            "AWS_ACCESS_KEY_ID": f"AKIA{secrets.token_hex(8).upper()}",
+            "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30),
+        }
         self._gateway = 0
         self._clients: dict[str, Any] = {}
         self._emulator: subprocess.Popen[bytes] | None = None
@@ -85,13 +91,9 @@ class Cloud:
         """Start the emulator, with the data of the last time.
 
         Raises CloudError: the port is taken, or the emulator does not come up."""
-        if not port_is_free(self.port):
-            raise CloudError(
-                f"Port {self.port} is in use, by another program or by another `make run`.\n"
-                f"Choose another one: make run PORT={self.port + 1}"
-            )
+        check_port(self.port, other=f"make run PORT={self.port + 1 if self.port > 1024 else 8000}")
         self.report(f"Starting the cloud on {self.url}, its data in {shown(self.folder)} ...")
-        self._lock = self._have_folder()
+        self._lock = self._lock_folder()
         self._gateway = free_port()
         temporary = self.folder / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)  # what was unpacked for functions the last time
@@ -105,8 +107,9 @@ class Cloud:
             "GATEWAY_PORT": str(self._gateway),
             "GATEWAY_ALSO_ON": self.also_on,
             "AUTH": "true",  # signatures and IAM policies are enforced
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            **self.credentials,
+            "FUNCTION_KEYS": self._function_keys(),
+            "JOURNAL": str(self.folder / "journal"),
             "MINISTACK_REGION": REGION,
             "PERSIST_STATE": "1",
             "STATE_DIR": str(self.folder / "state"),
@@ -130,7 +133,16 @@ class Cloud:
             )
         self._wait_until_healthy()
 
-    def _have_folder(self) -> IO[str]:
+    def _function_keys(self) -> str:
+        """The secret of the functions' access keys. It is kept, so that an address that they signed is still good
+        after a restart."""
+        file = self.folder / "function-keys"
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(secrets.token_urlsafe(30))
+        return file.read_text()
+
+    def _lock_folder(self) -> IO[str]:
         """The folder for us alone, for as long as this process or its emulator lives: one that was stopped a moment ago
         may still be writing down its data."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +165,7 @@ class Cloud:
                 if connection.getresponse().status == 200:
                     return
             time.sleep(0.1)
-        raise CloudError(f"{self.last_words()}\n\nThe emulator did not come up; its last words are above.")
+        raise CloudError(f"{self.log_tail()}\n\nThe emulator did not come up; the end of its log is above.")
 
     def deploy(self, template: Path | None = None, stamp: str | None = None) -> None:
         """Build, and deploy with `sam deploy` unless the stack is there and is of these sources and parameters.
@@ -192,7 +204,7 @@ class Cloud:
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         self._complete()
         if self._emulator:
-            self._emulator.send_signal(signal.SIGUSR1)  # write down what there is now
+            self._emulator.send_signal(signal.SIGUSR1)  # it writes down its data, and delivers the uploads that wait
 
     def _sam_deploy(self, template: Path, parameters: dict[str, str], stamp: str) -> None:
         artifacts = f"{BUCKET}-artifacts"
@@ -204,8 +216,7 @@ class Cloud:
             *("--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())),
             environment={
                 "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._gateway}",
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "test",
+                **self.credentials,
             },
         )
 
@@ -257,8 +268,8 @@ class Cloud:
                 service,  # type: ignore[call-overload]
                 endpoint_url=f"http://127.0.0.1:{self._gateway}",
                 region_name=REGION,
-                aws_access_key_id="test",
-                aws_secret_access_key="test",  # noqa: S106 the emulator's own
+                aws_access_key_id=self.credentials["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=self.credentials["AWS_SECRET_ACCESS_KEY"],
                 config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
             )
         return self._clients[service]
@@ -266,7 +277,7 @@ class Cloud:
     def running(self) -> bool:
         return self._emulator is not None and self._emulator.poll() is None
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
 
     def stop(self) -> None:
@@ -289,36 +300,5 @@ class Cloud:
             self._lock.close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def port_is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
 def shown(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Stop(BaseException):
-    """Somebody wants this process to end."""
-
-
-def stop(*_: object) -> None:
-    for number in SIGNALS:  # once is enough: what follows has to come to its end
-        signal.signal(number, signal.SIG_IGN)
-    print("\nStopping ...", flush=True)
-    raise Stop

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import platform
-import signal
 import sys
 import time
 from collections.abc import Iterator
 
-from local.cloud import SIGNALS, Cloud, Stop, stop
+from local.cloud import Cloud
+from local.process import Stop, stop_on_signals
 from local.sam import ARCHITECTURE, ROOT, CloudError, build
 from local.sample import write_sample
 
@@ -42,11 +42,10 @@ def main() -> int:
         print(f"There are no layers for this machine's processor ({platform.machine()}).", file=sys.stderr)
         return 1
     if not 0 < port < 65536:
-        print(f"{port} is no port; choose one from 1024 to 65535: make run PORT=8123", file=sys.stderr)
+        print(f"{port} is not a port; choose one from 1024 to 65535: make run PORT=8123", file=sys.stderr)
         return 1
 
-    for number in SIGNALS:
-        signal.signal(number, stop)
+    stop_on_signals()
     cloud = Cloud(port, ROOT / ".local" / str(port))
     try:
         if arguments.build:
@@ -58,7 +57,7 @@ def main() -> int:
             print("\nCtrl-C stops it. The data are kept for the next time.", flush=True)
             while cloud.running():
                 time.sleep(0.5)
-            raise CloudError(f"{cloud.last_words()}\n\nThe emulator ended by itself; its last words are above.")
+            raise CloudError(f"{cloud.log_tail()}\n\nThe emulator ended by itself; the end of its log is above.")
     except CloudError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

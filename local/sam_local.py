@@ -35,12 +35,14 @@ from typing import IO, Any
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.cloud import SIGNALS, STACK, Cloud, Stop, port_is_free, stop
+from local.cloud import STACK, Cloud
+from local.process import Stop, check_port, stop_on_signals
 from local.sam import ARCHITECTURE, BUILD, ON_LINUX, PYTHON, ROOT, CloudError, build_into, clean_environment
 from local.sam import build as build_once
 
 BUILT = ROOT / ".aws-sam/build"
 ENVIRONMENT_FILE = ROOT / "env.json"  # samconfig.toml and .gitignore name it, too
+KEYS_FILE = ROOT / ".local/sam-local-keys"  # lines for a shell
 CHOICES = {"Architecture": str(ARCHITECTURE), "Runtime": f"python{PYTHON}"}
 # One request to each function of the API, and what it has to answer.
 TRIALS = (
@@ -159,6 +161,17 @@ def create_data(aws: Cloud, template: dict[str, Any]) -> tuple[dict[str, str], s
     return names, queue
 
 
+def write_keys(credentials: dict[str, str]) -> None:
+    """The keys that the emulator knows, for `sam local`, which passes them on to the functions."""
+    KEYS_FILE.touch(mode=0o600)
+    KEYS_FILE.write_text("".join(f"export {name}={value}\n" for name, value in credentials.items()))
+
+
+def read_keys() -> dict[str, str]:
+    pairs = (line.removeprefix("export ").partition("=") for line in KEYS_FILE.read_text().splitlines())
+    return {name: value for name, _, value in pairs}
+
+
 def write_environment(names: dict[str, str], public_url: str, storage_url: str, endpoint: str) -> None:
     """What the functions' environment is here, in the form that `sam local --env-vars` reads."""
     variables = {
@@ -180,9 +193,7 @@ def sam_local(*arguments: str) -> tuple[list[str], dict[str, str]]:
     environment = {
         **clean_environment(),
         **{name: value for name, value in os.environ.items() if name.startswith("DOCKER_")},
-        # The keys that the emulator knows; `sam local` passes them on to the functions.
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        **read_keys(),
         "SAM_CLI_TELEMETRY": "0",
     }
     return [str(ROOT / ".sam/bin/sam"), "local", *arguments], environment
@@ -271,8 +282,7 @@ def run(port: int, storage_port: int) -> None:
     """Until somebody stops it. Raises CloudError."""
     check_docker()
     for wanted in (port, storage_port):
-        if not port_is_free(wanted):
-            raise CloudError(f"Port {wanted} is in use; choose another: make sam-local PORT={port + 10}")
+        check_port(wanted, other=f"make sam-local PORT={port + 10 if port > 1024 else 8000}")
     template = build()
     end = threading.Event()
     with tempfile.TemporaryDirectory(prefix="records-sam-local-") as folder:
@@ -281,6 +291,7 @@ def run(port: int, storage_port: int) -> None:
             aws.start()
             names, queue = create_data(aws, template)
             endpoint = aws.client("s3").meta.endpoint_url.replace("127.0.0.1", "host.docker.internal")
+            write_keys(aws.credentials)
             write_environment(names, f"http://127.0.0.1:{port}", aws.url, endpoint)
             carrier = threading.Thread(target=carry_uploads, args=(aws, queue, end))
             with start_api(port) as api:
@@ -290,7 +301,7 @@ def run(port: int, storage_port: int) -> None:
                     if api.poll() is not None:
                         raise CloudError("`sam local start-api` ended by itself; why is said above.")
                     time.sleep(0.5)
-                raise CloudError(f"{aws.last_words()}\n\nThe emulator ended by itself; its last words are above.")
+                raise CloudError(f"{aws.log_tail()}\n\nThe emulator ended by itself; the end of its log is above.")
         finally:
             end.set()
             aws.stop()
@@ -303,8 +314,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--storage-port", type=int, help="of the signed addresses; the next one after PORT by default")
     choices = parser.parse_args()
-    for number in SIGNALS:
-        signal.signal(number, stop)
+    stop_on_signals()
     try:
         run(choices.port, choices.storage_port or choices.port + 1)
     except CloudError as error:

@@ -1,48 +1,60 @@
-"""What MiniStack 1.5.33 does otherwise than AWS, where it matters to this service, put right."""
+"""What MiniStack 1.5.33 and its server do otherwise than AWS, where it matters to this service, put right."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from typing import Any
 
-from ministack.services import apigateway, dynamodb, lambda_svc
+from hypercorn.asyncio.tcp_server import TCPServer
+from ministack.core import lambda_runtime
+from ministack.services import apigateway, dynamodb, lambda_svc, s3, sts
 
 invoke_lambda_proxy = apigateway._invoke_lambda_proxy
 execute_function = lambda_svc._execute_function
 load_persisted_state = lambda_svc.load_persisted_state
 remove_item_silently = dynamodb._remove_item
+read_data = TCPServer._read_data
 
 
-def install() -> None:
-    apigateway._invoke_lambda_proxy = answer_without_null
-    lambda_svc._execute_function = heed_failed_items
+def install(function_keys: str) -> None:
+    """`function_keys`: a secret that the access keys of the functions are derived from."""
+
+    def function_credentials(function: dict[str, Any]) -> dict[str, str]:
+        return derived_credentials(function, function_keys)
+
+    apigateway._invoke_lambda_proxy = respond_without_null
+    lambda_svc._execute_function = redeliver_failed_items
     lambda_svc.load_persisted_state = load_lambda_state
+    lambda_svc.execution_credentials = lambda_runtime.execution_credentials = function_credentials
     dynamodb._remove_item = remove_item
+    s3._enforce_post_policy_size = refuse_unsigned_form
+    TCPServer._read_data = read_until_closed  # type: ignore[method-assign]
 
 
-async def answer_without_null(*args: Any, **kwargs: Any) -> tuple[int, dict[str, Any], Any]:
-    """A function may answer with `"body": null`, as for HEAD; MiniStack answers 500 to that."""
+async def respond_without_null(*args: Any, **kwargs: Any) -> tuple[int, dict[str, Any], Any]:
+    """A function may respond with `"body": null`, as for HEAD; MiniStack makes a 500 of that."""
     status, headers, body = await invoke_lambda_proxy(*args, **kwargs)
     return status, headers, b"" if body is None else body
 
 
-def heed_failed_items(function: dict[str, Any], event: Any) -> dict[str, Any]:
-    """What a function could not do of a stream's batch is handed to it again. MiniStack does not look at its answer;
-    here the whole batch comes again, in AWS what begins with the first failed item."""
+def redeliver_failed_items(function: dict[str, Any], event: Any) -> dict[str, Any]:
+    """What a function could not do of a stream's batch is delivered to it again. MiniStack does not look at its
+    response; here the whole batch comes again, in AWS what begins with the first failed item."""
     result: dict[str, Any] = execute_function(function, event)
     records = event.get("Records") if isinstance(event, dict) else None
     if records and records[0].get("eventSource") == "aws:dynamodb" and not result.get("error"):
         body = result.get("body")
-        answer = json.loads(body) if isinstance(body, str | bytes) and body else body
-        if isinstance(answer, dict) and answer.get("batchItemFailures"):
+        response = json.loads(body) if isinstance(body, str | bytes) and body else body
+        if isinstance(response, dict) and response.get("batchItemFailures"):
             return {**result, "error": True}
     return result
 
 
 def load_lambda_state(state: dict[str, Any]) -> None:
-    """MiniStack remembers how far a stream was read but not the stream, which begins anew at every start: the position
-    of the last time would be past its end, and nothing read for as long."""
+    """MiniStack remembers how far a stream was read but not the stream, which is empty at every start: the position
+    of the last time would be past its end, and nothing would be read until it is that long again."""
     load_persisted_state(state)
     lambda_svc._dynamodb_stream_positions.clear()
 
@@ -53,3 +65,37 @@ def remove_item(table: dict[str, Any], partition: str, sort: str) -> dict[str, A
     if item and threading.current_thread().name == "dynamodb-ttl-reaper":
         dynamodb._emit_stream_event(table["TableName"], "REMOVE", item, None)
     return item
+
+
+def derived_credentials(function: dict[str, Any], secret: str) -> dict[str, str]:
+    """The access key of a function's role. MiniStack derives it from names alone, which can be guessed."""
+    role = function["Role"].rsplit("/", 1)[-1]
+    account = function["FunctionArn"].split(":")[4]
+
+    def derived(purpose: str) -> str:
+        return hashlib.sha256(f"{secret}:{purpose}:{function['FunctionArn']}:{role}".encode()).hexdigest()
+
+    credentials = {
+        "AWS_ACCESS_KEY_ID": f"ASIA{derived('id')[:16].upper()}",
+        "AWS_SECRET_ACCESS_KEY": derived("secret"),
+        "AWS_SESSION_TOKEN": derived("token"),
+    }
+    session = {
+        "Arn": f"arn:aws:sts::{account}:assumed-role/{role}/{function['FunctionName'][:64]}",
+        "UserId": f"{role}:{function['FunctionName'][:64]}",
+        "SecretAccessKey": credentials["AWS_SECRET_ACCESS_KEY"],
+        "SessionToken": credentials["AWS_SESSION_TOKEN"],
+    }
+    sts.register_session(credentials["AWS_ACCESS_KEY_ID"], session)
+    return credentials
+
+
+def refuse_unsigned_form(*_: Any) -> Any:
+    """MiniStack takes a form without a signature from anybody."""
+    return s3._error("AccessDenied", "Access Denied", 403)
+
+
+async def read_until_closed(server: TCPServer) -> None:
+    """A connection ends when its client closes it; hypercorn waits for the end of the keep-alive time."""
+    await read_data(server)
+    await server.idle_task.stop()

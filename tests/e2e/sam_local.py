@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from local.cloud import free_port
+from local.process import free_port
 from local.sam import ROOT
 from local.sam_local import check_docker, start_api
 from tests.support import wavs

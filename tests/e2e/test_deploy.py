@@ -119,8 +119,7 @@ def test_deploy_and_destroy(cloud: Cloud) -> None:
     environment = {
         **os.environ,
         "AWS_ENDPOINT_URL": cloud.client("s3").meta.endpoint_url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        **cloud.credentials,
         "AWS_DEFAULT_REGION": "eu-west-1",
         "SAM_CLI_POLL_DELAY": "0.5",
     }

@@ -75,8 +75,7 @@ def run(cloud: Cloud, converter: dict[str, Any], event: dict[str, Any], at: int)
         **os.environ,
         **converter["Environment"]["Variables"],
         "AWS_ENDPOINT_URL": cloud.client("s3").meta.endpoint_url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        **cloud.credentials,
         "AWS_DEFAULT_REGION": REGION,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "layers/records")]),
     }

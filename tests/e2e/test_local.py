@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from local.cloud import Cloud, free_port
+from local.cloud import Cloud
+from local.process import free_port
 from local.run import curl_lines
 from local.sam import ROOT, CloudError
 from tests.support.client import Account, HttpClient, form, send, sign_up
@@ -106,7 +107,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("port", "words"), [("0", "0 is no port"), ("70000", "70000 is no port"), ("abc", "invalid int")]
+    ("port", "words"), [("0", "0 is not a port"), ("70000", "70000 is not a port"), ("abc", "invalid int")]
 )
 def test_no_port(port: str, words: str) -> None:
     command = [sys.executable, "-m", "local.run", "--port", port]
