@@ -1,6 +1,7 @@
 # The project's commands. What they need is installed into .venv and .sam by whichever comes first.
 .DEFAULT_GOAL := help
-.PHONY: help run test check e2e build deploy destroy sam-local test-sam-local load soak bench mutants openapi format clean
+.PHONY: help run test check unit integration e2e build deploy destroy sam-local test-sam-local load soak bench mutants \
+	openapi format clean ffmpeg code types template
 
 # Tools of this size take twice as long without their bytecode.
 unexport PYTHONDONTWRITEBYTECODE
@@ -17,8 +18,10 @@ INSTALLED = .venv/.installed
 PY = .venv/bin/python
 # SAM CLI looks for uv on PATH, and counts its calls for AWS unless it is told not to.
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} .sam/bin/sam
-# The tests run the ffmpeg that the local stack was built with, and not any other.
-PYTEST = FFMPEG="$(CURDIR)/.local/build/sam/FfmpegLayer/bin/ffmpeg" $(PY) -m pytest
+PYTEST = $(PY) -m pytest
+# A worker more than processors: some tests wait more than they compute. A module's tests stay together.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PARALLEL = -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -37,21 +40,51 @@ $(INSTALLED): requirements-dev.txt layers/records/requirements.txt | $(LOCAL)
 run: $(LOCAL) ## Run the whole stack on this machine; another port: make run PORT=8123
 	@$(PY) -m local.run --port $(PORT)
 
-test: check ## Run every check and every test
+# Some of the tests, as make test ARGS="tests/unit/test_wav.py -k rf64", without the checks and the build before them.
+ifdef ARGS
+test: $(INSTALLED) ffmpeg ## Run every check and every test; only some: make test ARGS="tests/unit/test_wav.py -k rf64"
+	@$(PYTEST) $(ARGS)
+else
+test: check
 	@$(PY) -m local.run --build
-	@$(PYTEST)
+	@echo "Running every test, on $(WORKERS) processes ..."
+	@$(PYTEST) -q $(PARALLEL)
+endif
+
+unit: $(INSTALLED) ffmpeg ## Run the unit tests: some seconds, nothing is built
+	@echo "Running the unit tests, on $(WORKERS) processes ..."
+	@$(PYTEST) -q $(PARALLEL) --dist load tests/unit $(ARGS)
+
+integration: $(INSTALLED) ffmpeg ## Run the functions over an AWS inside the test process, and the fuzz tests
+	@echo "Running the integration and fuzz tests, on $(WORKERS) processes ..."
+	@$(PYTEST) -q $(PARALLEL) tests/integration tests/fuzz $(ARGS)
+
+e2e: $(INSTALLED) ## Run the end-to-end tests on a local cloud; on a deployed stack: make e2e URL=https://...
+	@$(PY) -m local.run --build
+	@echo "Running the end-to-end tests against $(or $(URL),a local cloud for each of $(WORKERS) processes) ..."
+	@E2E_URL="$(URL)" $(PYTEST) -q $(PARALLEL) tests/e2e $(ARGS)
+
+# The ffmpeg that the tests of single functions run: the local stack's, or else one that was built before, or a wheel's.
+ffmpeg: $(LOCAL)
+	@test -x .local/build/sam/FfmpegLayer/bin/ffmpeg -o -x .local/ffmpeg/bin/ffmpeg || { \
+		echo "Fetching an ffmpeg ..."; \
+		RECORDS_FFMPEG=kept LAYER_ARCHITECTURE=host $(PY) layers/ffmpeg/build.py layer .local/ffmpeg; }
 
 check: $(INSTALLED) .lint/.installed ## Look at the code and the template without running them
-	@.venv/bin/ruff check .
-	@.venv/bin/ruff format --check .
+	@echo "Checking the code, its types and the template ..."
+	@$(MAKE) --no-print-directory --jobs=$(WORKERS) --output-sync=target code types template
+
+code:
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --quiet --check .
+
+types:
 	@.venv/bin/mypy
-	@$(SAM) validate --lint
+
+template:
+	@$(SAM) validate --lint >/dev/null
 	@.lint/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml
 	@.lint/bin/checkov --config-file .checkov.yaml
-
-e2e: $(INSTALLED) ## Run the end-to-end tests against a deployed stack: make e2e URL=https://...
-	@$(if $(URL),,echo "Which stack? make e2e URL=https://..." >&2; exit 1;) $(PY) -m local.run --build
-	@E2E_URL="$(URL)" $(PYTEST) tests/e2e
 
 build: $(LOCAL) ## Build for AWS, into .aws-sam; another processor: make build ARCH=x86_64
 	@LAYER_ARCHITECTURE=$(ARCH) LAYER_PYTHON=$(PYTHON_VERSION) \
@@ -73,7 +106,8 @@ soak: $(INSTALLED) ## Try what breaks it at full length: a million fuzzed WAV fi
 	@$(PY) -m local.run --build
 	@$(PY) -m tests.fuzz.fuzz_wav -runs=1000000
 	@SOAK=1 FUZZ_EXAMPLES=5000 SCHEMA_EXAMPLES=500 $(PYTEST) -s \
-		tests/fuzz/test_wav_structure.py tests/integration/test_schema.py tests/integration/test_faults.py
+		tests/fuzz/test_wav_structure.py tests/integration/test_schema.py tests/integration/test_faults.py \
+		tests/e2e/test_emulator.py tests/build/reproducible.py
 
 load: $(INSTALLED) ## 5000 requests from 32 clients against a local cloud, every answer checked
 	@$(PY) -m benchmarks.load

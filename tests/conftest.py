@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +20,11 @@ os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "records")
 
 @pytest.fixture(scope="session")
 def ffmpeg() -> str:
-    """The ffmpeg to test with: $FFMPEG, else the layer as it was built, else one on the PATH."""
-    built = ROOT / ".local/build/sam/FfmpegLayer/bin/ffmpeg"
-    found = os.environ.get("FFMPEG") or (str(built) if built.exists() else shutil.which("ffmpeg"))
-    assert found, "no ffmpeg: `make test` builds it; or set FFMPEG"
+    """$FFMPEG, else that of the local stack, else what `make unit` fetched, else one on the PATH."""
+    places = (ROOT / folder / "bin/ffmpeg" for folder in (".local/build/sam/FfmpegLayer", ".local/ffmpeg"))
+    built = next((str(place) for place in places if place.exists()), None)
+    found = os.environ.get("FFMPEG") or built or shutil.which("ffmpeg")
+    assert found, "no ffmpeg: `make unit` gets one; or set FFMPEG"
     return found
 
 
@@ -39,6 +41,22 @@ def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return request.config.stash.setdefault(MEASURED, []).append
 
 
+# What takes longest is begun first, so that no worker is left with it at the end.
+FIRST = ("test_long_recordings", "test_page", "test_emulator", "test_ffmpeg_layer", "test_deploy", "test_faults")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST)
+
+    items.sort(key=place)
+
+
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist has ended: its figures are shown with the others."""
+    node.config.stash.setdefault(MEASURED, []).extend(getattr(node, "workeroutput", {}).get("measured", []))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for line in config.stash.get(MEASURED, []):
         terminalreporter.write_line(line)
@@ -47,6 +65,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI nothing may be skipped: what a machine lacks there has to be installed, not passed over."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["measured"] = session.config.stash.get(MEASURED, [])
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
         reporter.write_line("CI: a test was skipped, so this run has failed.", red=True)

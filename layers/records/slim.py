@@ -7,7 +7,7 @@ What a package does stays as it is. What goes is what no function reaches:
 - the imports in `__init__`s that only gather names: each name is imported when it is asked for (PEP 562). Those of
   Powertools alone bring in asyncio, AppSync, Bedrock and forty kinds of events.
 
-What is not as it was when this was written ends the build, and tests/unit/test_layer.py makes real calls against what
+What is not as it was when this was written ends the build, and tests/build/test_layer.py makes real calls against what
 comes out. The same packages and the same Python give the same bytes.
 """
 

@@ -125,7 +125,7 @@ class Gateway:
         amz_headers = {name for name in headers if name.startswith("x-amz-")}
         if method == "OPTIONS":
             return None
-        if method == "POST":  # MiniStack checks the form's policy and signature; by patches.py it must have them
+        if method == "POST":  # MiniStack checks the form's policy and signature, and takes no form without
             is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
             allowed = is_form and not (key or query or amz_headers)
         else:

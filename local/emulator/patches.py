@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
+from types import SimpleNamespace
 from typing import Any
 
 from hypercorn.asyncio.tcp_server import TCPServer
 from ministack.core import lambda_runtime
-from ministack.services import apigateway, dynamodb, lambda_svc, s3, sts
+from ministack.services import apigateway, dynamodb, lambda_svc, sts
 
 invoke_lambda_proxy = apigateway._invoke_lambda_proxy
 execute_function = lambda_svc._execute_function
 load_persisted_state = lambda_svc.load_persisted_state
 remove_item_silently = dynamodb._remove_item
 read_data = TCPServer._read_data
+
+EXPIRY_THREAD = "dynamodb-ttl-reaper"  # as MiniStack calls it
+EXPIRY_SECONDS = 5  # between two looks for expired items
 
 
 def install(function_keys: str) -> None:
@@ -29,7 +34,9 @@ def install(function_keys: str) -> None:
     lambda_svc.load_persisted_state = load_lambda_state
     lambda_svc.execution_credentials = lambda_runtime.execution_credentials = function_credentials
     dynamodb._remove_item = remove_item
-    s3._enforce_post_policy_size = refuse_unsigned_form
+    # MiniStack's own thread looks once a minute; what it waits with is replaced for one more.
+    dynamodb.time = SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(min(seconds, EXPIRY_SECONDS)))
+    threading.Thread(target=dynamodb._ttl_reaper, daemon=True, name=EXPIRY_THREAD).start()
     TCPServer._read_data = read_until_closed  # type: ignore[method-assign]
 
 
@@ -62,7 +69,7 @@ def load_lambda_state(state: dict[str, Any]) -> None:
 def remove_item(table: dict[str, Any], partition: str, sort: str) -> dict[str, Any] | None:
     """What expires is in the table's stream, as in DynamoDB; MiniStack removes it without a trace."""
     item: dict[str, Any] | None = remove_item_silently(table, partition, sort)
-    if item and threading.current_thread().name == "dynamodb-ttl-reaper":
+    if item and threading.current_thread().name == EXPIRY_THREAD:
         dynamodb._emit_stream_event(table["TableName"], "REMOVE", item, None)
     return item
 
@@ -88,11 +95,6 @@ def derived_credentials(function: dict[str, Any], secret: str) -> dict[str, str]
     }
     sts.register_session(credentials["AWS_ACCESS_KEY_ID"], session)
     return credentials
-
-
-def refuse_unsigned_form(*_: Any) -> Any:
-    """MiniStack takes a form without a signature from anybody."""
-    return s3._error("AccessDenied", "Access Denied", 403)
 
 
 async def read_until_closed(server: TCPServer) -> None:

@@ -156,9 +156,10 @@ def test_the_aws_port_is_of_no_use_to_a_page(cloud: Cloud, path: str) -> None:
         assert (reply.status, "access-control-allow-origin" in reply.headers) == (403, False), reply
 
 
-def test_the_keys_of_functions_cannot_be_guessed(cloud: Cloud) -> None:
-    """MiniStack makes them of the function's and its role's names."""
-    functions = cloud.client("lambda").list_functions()["Functions"]
+def test_the_keys_of_functions_cannot_be_guessed(cloud: Cloud, record: dict[str, Any]) -> None:
+    """MiniStack makes them of the function's and its role's names. The functions have run: their keys exist."""
+    assert record["status"] == "ready"
+    functions = cloud.client("lambda").list_functions(FunctionVersion="ALL")["Functions"]
     for function in functions:
         digest = hashlib.sha256(f"{function['FunctionArn']}:{function['Role']}".encode()).hexdigest()
         guessed = boto3.client(
@@ -206,6 +207,7 @@ def test_a_signed_address_is_good_for_what_was_signed(cloud: Cloud, client: Http
     get = presigned(cloud, "get_object", Key=stored)
     assert (client.request("GET", get).status, client.request("GET", get).body) == (200, b"content")
     assert client.request("HEAD", presigned(cloud, "head_object", Key=stored)).status == 200
+    assert client.request("GET", presigned(cloud, "list_objects_v2")).status == 403  # of the bucket, not an object
     path, _, query = get.partition("?")
     pairs = parse_qsl(query)
     for name, _ in pairs:

@@ -1,4 +1,4 @@
-"""Every call that the functions make to AWS, through the functions. tests/unit/test_layer.py runs this as a program,
+"""Every call that the functions make to AWS, through the functions. tests/build/test_layer.py runs this as a program,
 with the packages of the built layer and no others.
 """
 

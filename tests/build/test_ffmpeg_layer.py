@@ -273,19 +273,6 @@ def test_nothing_of_the_machine_is_in_it(from_source: Built) -> None:
         assert trace.encode() not in data
 
 
-def test_a_second_build_gives_the_same_bytes(from_source: Built, tmp_path: Path) -> None:
-    """In other folders, with nothing kept from the first."""
-    if not os.environ.get("CI"):
-        pytest.skip("takes a minute of both cores, so only CI does it")
-    (tmp_path / "tmp").mkdir()
-    again = tmp_path / "again"
-    cache = {"RECORDS_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "tmp")}
-    done = build("layer", again, LAYER_ARCHITECTURE=from_source.architecture, RECORDS_FFMPEG="source", **cache)
-    assert done.returncode == 0, done.stderr
-    assert facts_of(again) == from_source.facts
-    assert (again / "bin/ffmpeg").read_bytes() == from_source.binary.read_bytes()
-
-
 # --- The binary out of the wheel -------------------------------------------------------------------------------------
 
 

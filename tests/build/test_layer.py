@@ -152,7 +152,7 @@ def test_real_calls(moto_address: str, ffmpeg: str, tmp_path: Path) -> None:
         "POWERTOOLS_LOG_LEVEL": "ERROR",
     }
     done = subprocess.run(
-        [sys.executable, "-S", "-m", "tests.unit.layer_calls"],
+        [sys.executable, "-S", "-m", "tests.build.layer_calls"],
         env=environment,
         cwd=ROOT,
         check=False,
