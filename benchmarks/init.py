@@ -23,7 +23,7 @@ from pathlib import Path
 from benchmarks.common import ENVIRONMENT, table
 from tests.support.layers import ROOT, SOURCE, layer
 
-FUNCTIONS = ("get_record", "create_user", "create_record", "convert_upload", "remove_audio", "site")
+FUNCTIONS = ("get_record", "listen", "create_user", "create_record", "convert_upload", "remove_audio", "site")
 PROGRAM = """
 import sys, time
 sys.path[:0] = sys.argv[1:3]

@@ -12,16 +12,14 @@ import base64
 import gzip
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from records.http import accepts_gzip, matches
-from records.settings import settings
+from records.settings import origin, settings, storage_origins
 
 STATIC = Path(__file__).parent / "static"
 # Swagger UI comes with Powertools (pinned with it); nothing is copied, nothing is loaded from another host.
@@ -31,6 +29,8 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".woff2": "font/woff2",
     ".json": "application/json; charset=utf-8",
     ".svg": "image/svg+xml; charset=utf-8",
 }
@@ -57,7 +57,7 @@ def methods() -> dict[str, str]:
     documented = {
         path: ", ".join(sorted(method.upper() for method in operations)) for path, operations in paths.items()
     }
-    return documented | dict.fromkeys(PAGES, "GET, HEAD")
+    return documented | dict.fromkeys((*PAGES, "/listen"), "GET, HEAD")
 
 
 @cache
@@ -93,12 +93,6 @@ def document(name: str) -> Document:
     return Document(body, gzip.compress(body, mtime=0), TYPES[path.suffix], f'"{digest}"', f'"{digest}-gzip"')
 
 
-def origin(address: str) -> str:
-    """`scheme://host:port` of an address: all that a Content-Security-Policy needs of it."""
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
 @cache
 def policy(name: str) -> str:
     """The Content-Security-Policy of a file.
@@ -108,21 +102,15 @@ def policy(name: str) -> str:
     """
     if not name.endswith(".html"):
         return "default-src 'none'; frame-ancestors 'none'"
-    here = settings()
-    if here.storage_url:
-        others = [origin(here.storage_url)]
-    else:
-        region = os.environ.get("AWS_REGION", "us-east-1")
-        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        # In us-east-1 botocore signs for the name without a region; both names are this bucket's.
-        others = [f"https://{here.bucket}.s3.{region}.{suffix}", f"https://{here.bucket}.s3.{suffix}"]
-    if here.public_url:
-        others.append(origin(here.public_url))
+    others = storage_origins()
+    if settings().public_url:
+        others.append(origin(settings().public_url))
     elsewhere = " ".join(others)
     rules = [
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
+        "font-src 'self'",
         # Swagger UI's style sheet has its icons as data: images.
         "img-src 'self' data:" if name == "docs.html" else "img-src 'self'",
         f"connect-src 'self' {elsewhere}",

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "create_record": AWS | POWERTOOLS | PYDANTIC | {"multipart"},
     "get_record": AWS | POWERTOOLS,
     "manage": AWS | POWERTOOLS | PYDANTIC,
+    "listen": AWS | POWERTOOLS,
     "convert_upload": AWS | POWERTOOLS,
     "remove_audio": AWS | POWERTOOLS,
     "site": set(),
@@ -46,6 +47,7 @@ NEVER_OF = {
     "create_record": set(),
     "get_record": NO_CONVERSION,
     "manage": NO_CONVERSION,
+    "listen": NO_CONVERSION | {"records.storage"},
     "convert_upload": NO_HTTP,
     "remove_audio": NO_HTTP | NO_CONVERSION,
     "site": {"records.aws", "records.api"},
@@ -57,6 +59,7 @@ CLIENTS: dict[str, list[str]] = {
     "create_record": ["Recording", "User", "s3"],
     "get_record": ["Recording", "s3"],
     "manage": ["Recording", "User"],
+    "listen": ["Recording", "User"],
     "convert_upload": ["Recording", "s3"],
     "remove_audio": ["s3"],
 }

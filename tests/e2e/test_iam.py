@@ -42,6 +42,10 @@ def upload(client: HttpClient, account: Account, _link: str) -> Reply:
     return client.request("POST", asked.json["upload"]["url"], headers, content)
 
 
+def open_page(client: HttpClient, _account: Account, link: str) -> Reply:
+    return client.request("GET", link.replace("/record?", "/listen?"))
+
+
 def wait_for_it(client: HttpClient, account: Account, link: str) -> Reply:
     headers = {"Content-Type": "application/json", **account.bearer}
     ticket = client.request("POST", "/uploads", headers, json.dumps({"user_id": account.id, "name": "a.wav"}))
@@ -67,6 +71,8 @@ PERMISSIONS = (
     Permission("CreateRecord", "SignUploads", upload, 204, 403),
     Permission("GetRecord", "ReadRow", download, 200, 503),
     Permission("GetRecord", "ReadAudio", download, 200, 503),
+    Permission("Listen", "ReadRow", open_page, 200, 503),
+    Permission("Listen", "ReadAuthorsName", open_page, 200, 503),
     Permission("GetRecord", "AuthenticateOwner", wait_for_it, 202, 503),
 )
 

@@ -84,6 +84,8 @@ ROUTES = {
     ("DELETE", "/record"): "manage",
     ("GET", "/users"): "manage",
     ("POST", "/users/token"): "manage",
+    ("GET", "/listen"): "listen",
+    ("HEAD", "/listen"): "listen",
 }
 
 

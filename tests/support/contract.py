@@ -797,11 +797,26 @@ def test_browser_is_sent_to_the_listening_page(client: Client, account: Account,
     """A person meets no JSON: what does not play has a page that says why. What is ready downloads for everybody."""
     ticket = post_json(client, "/uploads", {"user_id": account.id, "name": "a.wav"}, account.bearer).json
     unknown = record["url"].replace(record["id"], str(uuid.uuid4()))
-    for url in (ticket["url"], unknown, unknown.replace("id=", "id=x")):
+    for url, status in ((ticket["url"], 202), (unknown, 404), (unknown.replace("id=", "id=x"), 404)):
         reply = client.request("GET", target(url), {"Accept": BROWSER})
         assert (reply.status, reply.headers["location"]) == (303, url.replace("/record?", "/listen?"))
+        page = client.request("GET", target(reply.headers["location"]), {"Accept": BROWSER})
+        assert (page.status, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
     assert client.request("GET", target(ticket["url"]), {"Accept": f"{BROWSER},application/json"}).status == 202
     assert client.request("GET", target(record["url"]), {"Accept": BROWSER}).headers["content-type"] == "audio/mpeg"
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "Download MP3"), ("ru-RU, en;q=0.1", "Скачать MP3")])
+def test_listening_page(client: Client, record: dict[str, Any], language: str, word: str) -> None:
+    reply = client.request("GET", target(record["page"]), {"Accept": BROWSER, "Accept-Language": language})
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert reply.headers["referrer-policy"] == "no-referrer"
+    assert reply.headers["x-robots-tag"] == "noindex"
+    assert reply.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
+    page = reply.body.decode()
+    assert f'<meta property="og:audio" content="{record["url"].replace("&", "&amp;")}">' in page
+    assert word in page
+    assert client.request("HEAD", target(record["page"])).status == 200
 
 
 @pytest.mark.parametrize("prefer", ["wait=1", "respond-async, wait=1", 'WAIT="1"'])

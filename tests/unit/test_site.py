@@ -56,7 +56,7 @@ def test_the_page_in_full() -> None:
         "etag": f'"{hashlib.sha256(reply.body).hexdigest()[:32]}"',
         "vary": "accept-encoding",
         "content-security-policy": (
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+            "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; "
             f"connect-src 'self' {STORAGE}; media-src 'self' blob: {STORAGE}; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         ),

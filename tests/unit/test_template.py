@@ -21,12 +21,13 @@ FUNCTIONS = {
     "CreateRecord": "create_record",
     "GetRecord": "get_record",
     "Manage": "manage",
+    "Listen": "listen",
     "Site": "site",
     "ConvertUpload": "convert_upload",
     "RemoveAudio": "remove_audio",
 }
-WARM = ("CreateUser", "CreateRecord", "GetRecord", "Manage")  # what a client waits for
-API_FUNCTIONS = ("CreateUser", "CreateRecord", "GetRecord", "Manage", "Site")
+WARM = ("CreateUser", "CreateRecord", "GetRecord", "Manage", "Listen")  # what a client waits for
+API_FUNCTIONS = (*WARM, "Site")
 
 Template = dict[str, Any]
 
@@ -284,6 +285,8 @@ def test_routes(dev: Template) -> None:
         ("delete", "/record"): "ManageFunctionAliaslive",
         ("get", "/users"): "ManageFunctionAliaslive",
         ("post", "/users/token"): "ManageFunctionAliaslive",
+        ("get", "/listen"): "ListenFunctionAliaslive",
+        ("head", "/listen"): "ListenFunctionAliaslive",
         ("x-amazon-apigateway-any-method", "$default"): "SiteFunction",
     }
 
@@ -475,6 +478,10 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("dynamodb:Query", "${RecordsTable.Arn}/index/by_time"),
         ("dynamodb:UpdateItem", "RecordsTable.Arn"),
         ("dynamodb:DeleteItem", "RecordsTable.Arn"),
+    },
+    "Listen": {
+        ("dynamodb:GetItem", "RecordsTable.Arn"),
+        ("dynamodb:GetItem", "UsersTable.Arn"),
     },
     "Site": set(),
     "ConvertUpload": {

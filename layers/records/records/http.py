@@ -31,6 +31,16 @@ def prefers_html(accept: str) -> bool:
     return html > max(weights.get(name, 0.0) for name in ("audio/mpeg", "audio/*", "application/json"))
 
 
+def preferred_language(accept_language: str, offered: tuple[str, ...]) -> str:
+    """The one of the offered languages ("en", "ru") that an Accept-Language weighs most; else the first."""
+    found: dict[str, float] = {}
+    for tag, weight in _weights(accept_language).items():
+        language = tag.partition("-")[0]
+        if language in offered and weight > found.get(language, 0.0):
+            found[language] = weight
+    return max(found, key=lambda language: found[language], default=offered[0])
+
+
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether `gzip`, or any coding, is accepted."""
     weights = _weights(accept_encoding)

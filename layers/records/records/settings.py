@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cache
+from urllib.parse import urlsplit
 
 # 4.4 MiB: the most audio that fits, as base64 and with the rest of the event, into the 6 MiB of a Lambda request.
 MAX_DIRECT_BYTES = 4_613_734
@@ -54,3 +55,20 @@ def settings() -> Settings:
 def _hours(text: str) -> int | None:
     """Seconds of a number of hours; 0 means that there is no limit."""
     return int(float(text) * 3600) or None
+
+
+def origin(address: str) -> str:
+    """`scheme://host:port` of an address: all that a Content-Security-Policy needs of it."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def storage_origins() -> list[str]:
+    """The origins that a page reads long MP3s from and sends long recordings to."""
+    here = settings()
+    if here.storage_url:
+        return [origin(here.storage_url)]
+    region = os.environ.get("AWS_REGION", "us-east-1")
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    # In us-east-1 botocore signs for the name without a region; both names are this bucket's.
+    return [f"https://{here.bucket}.s3.{region}.{suffix}", f"https://{here.bucket}.s3.{suffix}"]

@@ -172,6 +172,12 @@ class User(Model):
             raise InvalidCredentials
         raise Unavailable
 
+    @classmethod
+    def name_of(cls, user_id: int) -> str | None:
+        """The name of a user, for those who listen; None where there is no such user. Raises Unavailable."""
+        user = cls._find(f"user#{user_id}")
+        return user.name if user else None
+
     def record_id(self, idempotency_key: str | None) -> str:
         """The id for a new record: random, or always the same for the same key of this user."""
         return str(uuid.uuid4()) if idempotency_key is None else self._uuid(idempotency_key)
