@@ -15,6 +15,7 @@ from ministack.services import apigateway, dynamodb, lambda_svc, sts
 
 invoke_lambda_proxy = apigateway._invoke_lambda_proxy
 execute_function = lambda_svc._execute_function
+sqs_esm_concurrency = lambda_svc._sqs_esm_concurrency
 load_persisted_state = lambda_svc.load_persisted_state
 remove_item_silently = dynamodb._remove_item
 read_data = TCPServer._read_data
@@ -31,6 +32,7 @@ def install(function_keys: str) -> None:
 
     apigateway._invoke_lambda_proxy = respond_without_null
     lambda_svc._execute_function = redeliver_failed_items
+    lambda_svc._sqs_esm_concurrency = queue_concurrency
     lambda_svc.load_persisted_state = load_lambda_state
     lambda_svc.execution_credentials = lambda_runtime.execution_credentials = function_credentials
     dynamodb._remove_item = remove_item
@@ -38,6 +40,13 @@ def install(function_keys: str) -> None:
     dynamodb.time = SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(min(seconds, EXPIRY_SECONDS)))
     threading.Thread(target=dynamodb._ttl_reaper, daemon=True, name=EXPIRY_THREAD).start()
     TCPServer._read_data = read_until_closed  # type: ignore[method-assign]
+
+
+def queue_concurrency(source: dict[str, Any], *args: Any) -> int:
+    """The MaximumConcurrency of a queue's functions, which a template's parameter gives as text."""
+    scaling = source.get("ScalingConfig") or {}
+    limits = {name: int(value) for name, value in scaling.items()}
+    return int(sqs_esm_concurrency({**source, "ScalingConfig": limits}, *args))
 
 
 async def respond_without_null(*args: Any, **kwargs: Any) -> tuple[int, dict[str, Any], Any]:
