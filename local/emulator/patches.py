@@ -11,7 +11,7 @@ from typing import Any
 
 from hypercorn.asyncio.tcp_server import TCPServer
 from ministack.core import lambda_runtime
-from ministack.services import apigateway, dynamodb, lambda_svc, sts
+from ministack.services import apigateway, dynamodb, lambda_svc, sqs, sts
 
 invoke_lambda_proxy = apigateway._invoke_lambda_proxy
 execute_function = lambda_svc._execute_function
@@ -32,6 +32,9 @@ def install(function_keys: str) -> None:
 
     apigateway._invoke_lambda_proxy = respond_without_null
     lambda_svc._execute_function = redeliver_failed_items
+    # A queue is kept under its address, which must not change with the emulator's port at the next start.
+    sqs.DEFAULT_PORT = "4566"
+    sqs._CANONICAL_NETLOC = f"{sqs.DEFAULT_HOST}:{sqs.DEFAULT_PORT}"
     lambda_svc._sqs_esm_concurrency = queue_concurrency
     lambda_svc.load_persisted_state = load_lambda_state
     lambda_svc.execution_credentials = lambda_runtime.execution_credentials = function_credentials
