@@ -22,7 +22,7 @@ from functools import cache
 from urllib.parse import urlsplit
 
 from records import aws, storage
-from records.errors import OurFault
+from records.errors import InvalidCredentials, OurFault
 from records.recordings import Recording
 from records.users import User
 from tests.integration import events
@@ -132,7 +132,7 @@ class Scenario:
 
     @property
     def succeeded(self) -> bool:
-        return self.said.status in (200, 201)
+        return self.said.status in (200, 201, 204)
 
     def prepare(self) -> None:
         """Nothing by default."""
@@ -206,6 +206,66 @@ class SignUpWithEmail(SignUp):
             held = {row["pk"]["S"]: int(row["id"]["N"]) for row in events.raw_rows(User)}
             user_id = held.pop("email#ann@mail.ru")
             assert held == {f"user#{user_id}": user_id}
+
+
+class SignUpWithKey(SignUp):
+    """With a key there is never a doubt: the same request ends with one account and the token that opens it."""
+
+    key = "16fd2706-8baf-433b-82eb-8c7fada847da"
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.body["email"] = "Ann@mail.ru"
+
+    def act(self) -> None:
+        self.reply = None
+        headers = {"Content-Type": "application/json", "Idempotency-Key": self.key}
+        self.reply = self.client.request("POST", "/users", headers, json.dumps(self.body))
+
+    def promised(self) -> None:
+        super().promised()
+        self.gap = False
+
+    def settled(self) -> None:
+        user_id, token = self.said.json["id"], self.said.json["token"]
+        held = {row["pk"]["S"]: int(row["id"]["N"]) for row in events.raw_rows(User)}
+        signup = f"signup#{hashlib.sha256(self.key.encode()).hexdigest()}"
+        assert held == dict.fromkeys([f"user#{user_id}", "email#ann@mail.ru", signup], user_id)
+        assert User.authenticate(user_id, token).email == "Ann@mail.ru"
+        self.act()
+        assert (self.said.status, self.said.json) == (200, {"id": user_id, "token": token})
+
+
+class ReplaceToken(Scenario):
+    """A new token: whatever is lost, the old one can ask again, and ends with the one that works."""
+
+    def prepare(self) -> None:
+        self.account = sign_up(self.client)
+
+    def act(self) -> None:
+        self.reply = None
+        headers = {"Content-Type": "application/json", **self.account.bearer, "Idempotency-Key": "key-1"}
+        self.reply = self.client.request("POST", "/users/token", headers, json.dumps({"user_id": self.account.id}))
+
+    def works(self, token: str) -> bool:
+        try:
+            User.authenticate(self.account.id, token)
+        except InvalidCredentials:
+            return False
+        return True
+
+    def promised(self) -> None:
+        super().promised()
+        if self.succeeded:
+            assert (self.works(self.account.token), self.works(self.said.json["token"])) == (False, True)
+        elif not self.doubtful:
+            assert self.works(self.account.token)
+
+    def settled(self) -> None:
+        token = self.said.json["token"]
+        assert (self.works(self.account.token), self.works(token)) == (False, True)
+        self.act()
+        assert (self.said.status, self.said.json) == (200, {"id": self.account.id, "token": token})
 
 
 class Send(Scenario):
@@ -366,6 +426,91 @@ class GetLarge(Get):
 
     def settled(self) -> None:
         self.right()
+
+
+class Owned(Scenario):
+    """Two recordings of one user, the later of which is looked at."""
+
+    only_reads = True
+
+    def prepare(self) -> None:
+        self.account = sign_up(self.client)
+        self.kept = send(self.client, self.account, WAV, name="kept.wav").json
+        self.record = send(self.client, self.account, WAV, name="a.wav").json
+        self.image = next(image for image in events.raw_rows() if image["id"]["S"] == self.record["id"])
+
+    def ask(self, method: str, target: str, headers: dict[str, str], body: str | None = None) -> None:
+        self.reply = None
+        self.reply = self.client.request(method, target, {**self.account.bearer, **headers}, body)
+
+    @property
+    def path(self) -> str:
+        address = urlsplit(self.record["url"])
+        return f"{address.path}?{address.query}"
+
+    def promised(self) -> None:
+        super().promised()
+        if self.succeeded:
+            self.right()
+
+    def right(self) -> None:
+        """What a success says is so."""
+
+    def settled(self) -> None:
+        super().settled()
+        self.right()
+        assert_holds(self.record["id"], self.kept["id"])
+
+
+class ListRecords(Owned):
+    def act(self) -> None:
+        self.ask("GET", f"/records?user_id={self.account.id}&limit=1", {})
+
+    def right(self) -> None:
+        expected = {name: value for name, value in self.record.items() if name != "waveform"}
+        assert (self.said.status, self.said.json["records"]) == (200, [expected])
+        assert self.said.headers["link"] == f'<{self.said.json["next"]}>; rel="next"'
+
+
+class GetAccount(Owned):
+    def act(self) -> None:
+        self.ask("GET", f"/users?user_id={self.account.id}", {})
+
+    def right(self) -> None:
+        size = self.record["mp3"]["bytes"] + self.kept["mp3"]["bytes"]
+        seconds = round(self.record["duration"] + self.kept["duration"], 3)
+        assert self.said.json["usage"] == {"recordings": 2, "seconds": seconds, "mp3_bytes": size}
+
+
+class Rename(Owned):
+    only_reads = False
+
+    def act(self) -> None:
+        self.ask("PATCH", self.path, {"Content-Type": "application/json"}, '{"name": "b.wav"}')
+
+    def right(self) -> None:
+        assert (self.said.status, self.said.json) == (200, {**self.record, "name": "b.wav"})
+        assert {row.id: row.name for row in rows()} == {self.record["id"]: "b.wav", self.kept["id"]: "kept.wav"}
+
+
+class Delete(Owned):
+    only_reads = False
+
+    def act(self) -> None:
+        self.ask("DELETE", self.path, {})
+
+    def right(self) -> None:
+        assert (self.said.status, self.said.body) == (204, b"")
+        for method in ("GET", "HEAD"):
+            assert self.client.request(method, self.path).status == 404
+        assert [row.id for row in rows()] == [self.kept["id"]]
+
+    def settled(self) -> None:
+        """The table's stream tells `remove_audio` of the row that went."""
+        self.right()
+        event = events.removed(self.image)
+        assert function("remove_audio").lambda_handler(event, Context(seconds=60)) == {"batchItemFailures": []}
+        assert_holds(self.kept["id"])
 
 
 class Upload(Scenario):

@@ -34,6 +34,7 @@ COMMIT: dict[type[Scenario], Call | None] = {
     scenarios.TicketWithKey: None,
     scenarios.Upload: Call("dynamodb", "UpdateItem", 2),
 }
+OWNERS = (scenarios.SignUpWithKey, scenarios.ReplaceToken, scenarios.Rename, scenarios.Delete)
 TITLE = "processes killed between two steps"
 
 
@@ -98,6 +99,22 @@ def test_killed_and_tried_again(scenario: type[Scenario]) -> None:
         else:
             run.promised()
             run.settled()
+        count_what_is_left()
+
+
+@pytest.mark.parametrize("scenario", OWNERS)
+def test_killed_and_asked_again(scenario: type[Scenario]) -> None:
+    """What may be repeated ends, when it is repeated, as if nothing had happened: with one account, and its token."""
+    for point in points(scenario):
+        run = prepared(scenario)
+        with Injector(kill=point).active(), pytest.raises(Killed):
+            run.act()
+        assert_sound()
+        tally.add(TITLE, killed=1)
+        run.act()
+        assert run.succeeded, point
+        run.promised()
+        run.settled()
         count_what_is_left()
 
 

@@ -35,6 +35,8 @@ from tests.integration.scenarios import Scenario, prepared
 SCENARIOS: list[type[Scenario]] = [
     scenarios.SignUp,
     scenarios.SignUpWithEmail,
+    scenarios.SignUpWithKey,
+    scenarios.ReplaceToken,
     scenarios.Send,
     scenarios.SendWithKey,
     scenarios.Ticket,
@@ -44,6 +46,10 @@ SCENARIOS: list[type[Scenario]] = [
     scenarios.GetJson,
     scenarios.GetLarge,
     scenarios.Head,
+    scenarios.ListRecords,
+    scenarios.GetAccount,
+    scenarios.Rename,
+    scenarios.Delete,
     scenarios.Upload,
     scenarios.Removal,
     scenarios.Multipart,
@@ -158,6 +164,7 @@ def test_every_call_fails_once(scenario: type[Scenario], kind: str) -> None:
 
 WRITERS = [scenarios.SignUp, scenarios.SignUpWithEmail, scenarios.Send, scenarios.SendWithKey]
 WRITERS += [scenarios.Ticket, scenarios.TicketWithKey, scenarios.Upload]
+WRITERS += [scenarios.SignUpWithKey, scenarios.ReplaceToken, scenarios.Rename]
 WRITES = ("PutItem", "UpdateItem", "TransactWriteItems")
 
 
@@ -250,7 +257,7 @@ def test_every_read_is_consistent(scenario: type[Scenario]) -> None:
     run = prepared(scenario)
     with Injector(*([Fault("lost", call, "always")] if call else [])).active() as injector:
         run.act()
-    reads = [asked for call, asked in injector.asked if call.operation == "GetItem"]
+    reads = [asked for call, asked in injector.asked if call.operation in ("GetItem", "Query")]
     assert all(asked["ConsistentRead"] is True for asked in reads)
     assert reads or scenario in (scenarios.Removal, scenarios.Multipart)
 
