@@ -227,13 +227,16 @@ class Cloud:
         return None
 
     def _complete(self) -> None:
-        """Do what MiniStack leaves out of the template: the routes of the API, which SAM writes as an OpenAPI document,
-        and the expiry and backups of the tables."""
+        """Do what MiniStack leaves out of the template: the routes and CORS of the API, which SAM writes into an
+        OpenAPI document, and the expiry and backups of the tables."""
         formation = self.client("cloudformation")
         template = formation.get_template(StackName=STACK, TemplateStage="Processed")["TemplateBody"]
         resources = formation.describe_stack_resources(StackName=STACK)["StackResources"]
         names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
-        self._connect_routes(template["Resources"]["Api"]["Properties"]["Body"]["paths"], names)
+        api = template["Resources"]["Api"]["Properties"]["Body"]
+        self._connect_routes(api["paths"], names)
+        cors = {name[0].upper() + name[1:]: value for name, value in api["x-amazon-apigateway-cors"].items()}
+        self.client("apigatewayv2").update_api(ApiId=names["Api"], CorsConfiguration=cors)
         tables = self.client("dynamodb")
         for name, resource in template["Resources"].items():
             properties = resource.get("Properties", {})

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from records.http import accepts_gzip, matches
+from records.http import CROSS_ORIGIN, accepts_gzip, matches
 from records.settings import origin, settings, storage_origins
 
 STATIC = Path(__file__).parent / "static"
@@ -127,6 +127,7 @@ def answer(status: int, headers: Mapping[str, str], body: bytes = b"") -> dict[s
     return {
         "statusCode": status,
         "headers": {
+            **CROSS_ORIGIN,
             "x-content-type-options": "nosniff",
             "referrer-policy": "no-referrer",  # a record's link is the permission to hear it: it is told to nobody
             **headers,

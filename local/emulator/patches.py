@@ -14,6 +14,7 @@ from ministack.core import lambda_runtime
 from ministack.services import apigateway, dynamodb, lambda_svc, sqs, sts
 
 invoke_lambda_proxy = apigateway._invoke_lambda_proxy
+cors_response_headers = apigateway._cors_response_headers
 execute_function = lambda_svc._execute_function
 sqs_esm_concurrency = lambda_svc._sqs_esm_concurrency
 load_persisted_state = lambda_svc.load_persisted_state
@@ -31,6 +32,7 @@ def install(function_keys: str) -> None:
         return derived_credentials(function, function_keys)
 
     apigateway._invoke_lambda_proxy = respond_without_null
+    apigateway._cors_response_headers = cors_headers_without_vary
     lambda_svc._execute_function = redeliver_failed_items
     # A queue is kept under its address, which must not change with the emulator's port at the next start.
     sqs.DEFAULT_PORT = "4566"
@@ -56,6 +58,11 @@ async def respond_without_null(*args: Any, **kwargs: Any) -> tuple[int, dict[str
     """A function may respond with `"body": null`, as for HEAD; MiniStack makes a 500 of that."""
     status, headers, body = await invoke_lambda_proxy(*args, **kwargs)
     return status, headers, b"" if body is None else body
+
+
+def cors_headers_without_vary(*args: Any) -> dict[str, str]:
+    """MiniStack's `Vary: Origin` would replace the function's own `Vary`, and with `*` the origin changes nothing."""
+    return {name: value for name, value in cors_response_headers(*args).items() if name != "Vary"}
 
 
 def redeliver_failed_items(function: dict[str, Any], event: Any) -> dict[str, Any]:

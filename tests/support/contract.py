@@ -935,6 +935,29 @@ def test_upload_ticket_token_malformed(client: Client, account: Account, token: 
     assert_error(reply, 401, "invalid_credentials", SIGN_IN_AGAIN)
 
 
+# ---------------------------------------------------------------- any response
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/record", 422),
+        ("POST", "/users", 415),
+        ("GET", "/", 200),
+        ("GET", "/nothing", 404),
+        ("PUT", "/users", 405),
+    ],
+)
+def test_any_web_page_may_read_the_response(client: Client, method: str, path: str, status: int) -> None:
+    reply = client.request(method, path, {"Origin": "https://other.example"})
+    assert (reply.status, reply.headers["access-control-allow-origin"]) == (status, "*")
+    assert set(re.split(", ?", reply.headers["access-control-expose-headers"])) == {
+        *("Accept-Ranges", "Allow", "Content-Disposition", "Content-Range", "ETag", "Link", "Location"),
+        *("Preference-Applied", "Retry-After", "WWW-Authenticate", "x-request-id"),
+    }
+    assert "access-control-allow-credentials" not in reply.headers
+
+
 # ---------------------------------------------------------------- other addresses
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from functions.site import app
 from records import settings
+from records.http import CROSS_ORIGIN
 from tests.support.client import EventClient, Reply
 
 STORAGE = "https://audio.s3.eu-central-1.amazonaws.com https://audio.s3.amazonaws.com"
@@ -64,6 +65,7 @@ def test_the_page_in_full() -> None:
         "cross-origin-opener-policy": "same-origin",
         "referrer-policy": "no-referrer",
         "x-content-type-options": "nosniff",
+        **{name.lower(): value for name, value in CROSS_ORIGIN.items()},
     }
 
 
@@ -189,6 +191,7 @@ def test_no_such_address(path: str) -> None:
         "cache-control": "no-store",
         "referrer-policy": "no-referrer",
         "x-content-type-options": "nosniff",
+        **CROSS_ORIGIN,
         "x-request-id": "1",
     }
 

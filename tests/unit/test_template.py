@@ -12,6 +12,7 @@ import pytest
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
+from records.http import CROSS_ORIGIN
 from records.recordings import MAX_ATTEMPTS, MAX_LIFETIME
 from tests.conftest import ROOT
 
@@ -288,6 +289,20 @@ def test_routes(dev: Template) -> None:
         ("get", "/listen"): "ListenFunctionAliaslive",
         ("head", "/listen"): "ListenFunctionAliaslive",
         ("x-amazon-apigateway-any-method", "$default"): "SiteFunction",
+    }
+
+
+def test_any_web_page_may_call_the_api(dev: Template) -> None:
+    exposed = CROSS_ORIGIN["Access-Control-Expose-Headers"].split(", ")
+    assert dev["Api"]["Properties"]["Body"]["x-amazon-apigateway-cors"] == {
+        "allowOrigins": ["*"],
+        "allowMethods": ["GET", "HEAD", "POST", "PATCH", "DELETE"],
+        "allowHeaders": [
+            *("Accept", "Authorization", "Content-Type", "Idempotency-Key"),
+            *("If-None-Match", "If-Range", "Prefer", "Range"),
+        ],
+        "exposeHeaders": exposed,
+        "maxAge": 3600,
     }
 
 

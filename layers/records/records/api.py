@@ -13,6 +13,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError, Servic
 
 from records import requests
 from records.errors import MalformedRequest, RecordsError, Unavailable, UnsupportedMediaType, ValidationFailed
+from records.http import CROSS_ORIGIN
 from records.requests import Event
 from records.responses import error_response, json_response
 
@@ -50,7 +51,7 @@ def handler(
         try:
             app.context["deadline"] = started + context.get_remaining_time_in_millis() / 1000
             response = _resolve(app, event, context, accepts)
-            response["headers"]["x-request-id"] = request_id
+            response["headers"] |= {**CROSS_ORIGIN, "x-request-id": request_id}
             # Never the query: the link is the permission.
             logger.info(
                 "answered",

@@ -6,6 +6,14 @@ import re
 from collections.abc import Collection
 from urllib.parse import quote
 
+# Any web page may call the API: it never uses cookies, so there is nothing to protect. On AWS the API itself adds these
+# headers, also to responses of its own (`CorsConfiguration` in template.yaml, which also answers OPTIONS).
+CROSS_ORIGIN = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Link, Location, "
+    "Preference-Applied, Retry-After, WWW-Authenticate, x-request-id",
+}
+
 
 def _weights(header: str) -> dict[str, float]:
     """The weight of each member of a list such as Accept's, 0 to 1 (RFC 9110, 12.4.2); 0 where it cannot be read."""
