@@ -14,6 +14,7 @@ BENCHMARKS = (
     ("rie",),
     ("conversion",),
     ("conversion", "--one-core", "--quick"),
+    ("processors",),
     ("memory",),
     ("first_run",),
     ("warm_get",),

@@ -111,6 +111,13 @@ def ffmpeg() -> str:
     return found
 
 
+def stock_ffmpeg() -> str:
+    """The general ffmpeg of the wheel that the project pins, for comparison."""
+    import imageio_ffmpeg
+
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
 def bare_ffmpeg(source: Path, target: Path, kbits: int, rate: int, program: str | None = None) -> None:
     """The command that anybody would type for the same MP3. rate: of the MP3, Hz."""
     quality = ("-b:a", f"{kbits}k", "-ar", str(rate))

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.common import Cost, bare_ffmpeg, best, cost, ffmpeg, interleaved, table, wav
+from benchmarks.common import Cost, bare_ffmpeg, best, cost, ffmpeg, interleaved, stock_ffmpeg, table, wav
 
 PAGE = mmap.PAGESIZE
 
@@ -55,9 +55,7 @@ def binaries() -> list[tuple[str, str]]:
     """Titles and paths."""
     if named := [argument for argument in sys.argv[1:] if not argument.startswith("-")]:
         return [(name, name) for name in named]
-    import imageio_ffmpeg
-
-    return [("the layer's", ffmpeg()), ("imageio-ffmpeg's", imageio_ffmpeg.get_ffmpeg_exe())]
+    return [("the layer's", ffmpeg()), ("imageio-ffmpeg's", stock_ffmpeg())]
 
 
 def run(short: bool) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from records import aws, recordings, settings, storage
+from records import aws, conversion, recordings, settings, storage
+from records.audio import parallel
 from records.conversion import convert_sent
 from records.errors import ConversionError, RecordsError, Unavailable
 from records.recordings import DAY, Recording
@@ -25,10 +26,11 @@ from records.users import User
 from tests.integration import events
 from tests.integration.conftest import BUCKET, moto_cloud
 from tests.integration.events import arrived, clean_up, content, empty_cloud, objects, rows
-from tests.integration.faults import Call, Injector, Killed, watched_clients
+from tests.integration.faults import Call, Fault, Injector, Killed, watched_clients
 from tests.integration.scenarios import assert_holds, tiny_wav
 from tests.support.client import Account, Context, EventClient, Reply, function, http_event, send, sign_up
 from tests.support.contract import target
+from tests.support.sounds import pcm16
 
 JSON = {"Content-Type": "application/json"}
 WAV, OTHER = tiny_wav(0.1), tiny_wav(0.2)
@@ -157,6 +159,64 @@ def test_sha256_is_that_of_the_whole_file(
     record = look(client, asked, "application/json").json
     assert record["wav"] == {"bytes": len(wav), "sha256": hashlib.sha256(wav).hexdigest()}
     assert record["mp3"] == send(client, account, WAV).json["mp3"]
+
+
+# ---------------------------------------------------------------- several processes
+
+LONG = WAV[:22] + struct.pack("<HIIHH", 1, 32000, 64000, 2, 16) + b"data" + struct.pack("<I", 17 * 64000)
+LONG += pcm16("speech", 17 * 32000, 32000, 1, seed=1)
+
+
+@pytest.fixture
+def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recordings of more than 16 seconds are encoded by two."""
+    monkeypatch.setattr(conversion, "processors", lambda: 2)
+    monkeypatch.setattr(parallel, "LEAST_SECONDS", 8.0)
+
+
+def long_record(client: EventClient, account: Account, *faults: Fault) -> tuple[dict[str, Any], Injector]:
+    """What a long upload becomes; without what is another's in another upload, or another MP3 of the same sound."""
+    asked = ticket(client, account)
+    key = upload(asked, LONG)
+    with Injector(*faults).active() as injector:
+        arrived(key)
+    record = look(client, asked, "application/json").json
+    assert record["mp3"].pop("sha256") == hashlib.sha256(look(client, asked).body).hexdigest()
+    assert record["wav"] == {"bytes": len(LONG), "sha256": hashlib.sha256(LONG).hexdigest()}
+    return {name: record[name] for name in record if name not in ("id", "url", "page", "created_at")}, injector
+
+
+@pytest.mark.parametrize("kind", ["", "cut", "stalled", "connect", "http_503"])
+def test_two_processes_make_the_same_record(
+    client: EventClient, account: Account, two_processes: None, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each region is read by itself, always of the same object, and a reading that stops midway goes on."""
+    # Two: a third could hit the same region, which then gives up.
+    faults = [Fault(kind, Call("s3", "GetObject", nth)) for nth in (2, 3)] if kind else []
+    several, injector = long_record(client, account, *faults)
+    reads = [headers for call, headers in injector.requests if call.operation == "GetObject"]
+    assert len(reads) >= 4 + len(faults)  # the head, all of it, and two regions
+    assert len({headers["If-Match"] for headers in reads}) == 1
+    monkeypatch.setattr(conversion, "processors", lambda: 1)
+    one, injector = long_record(client, account)
+    assert several == one
+    assert sum(call.operation == "GetObject" for call, _ in injector.requests) == 2
+
+
+@pytest.mark.parametrize("nth", [2, 3, 4])
+def test_long_upload_replaced_while_it_is_read(
+    client: EventClient, account: Account, two_processes: None, nth: int
+) -> None:
+    """Never a region of one and a region of the other."""
+    asked = ticket(client, account)
+    key = upload(asked, LONG)
+    with Injector().active() as injector:
+        injector.upon(Call("s3", "GetObject", nth), lambda: events.upload(key, OTHER))
+        with pytest.raises(Unavailable):
+            arrived(key)
+    arrived(key)
+    assert_holds(asked["id"])
+    assert record_of(asked).wav_sha256 == hashlib.sha256(OTHER).hexdigest()
 
 
 # ---------------------------------------------------------------- what cannot be converted

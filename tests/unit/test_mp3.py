@@ -79,7 +79,7 @@ def test_command() -> None:
     assert Plan.of(inspect(BytesSource(quad)), 64).command("/opt/bin/ffmpeg", Path("/x/audio.mp3")) == [
         *("/opt/bin/ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y"),
         *("-protocol_whitelist", "file,pipe"),
-        *("-f", "wav", "-ignore_length", "1", "-c:a", "pcm_s24le", "-i", "pipe:0"),
+        *("-f", "wav", "-ignore_length", "1", "-max_size", "65536", "-c:a", "pcm_s24le", "-i", "pipe:0"),
         "-filter_complex",
         "[0:a]aformat=sample_fmts=s32|s32p,pan=stereo|c0=0.453083*c0+0.320375*c2+0.226542*c3|c1=0.453083*c1+0.320375*c2+0.226542*c3,"
         "apad=whole_len=512,aresample=48000,atrim=end_sample=1,"
@@ -358,6 +358,7 @@ FAULTS = {
     "is killed": "kill -9 $$",
     "is killed at the end": '"$FFMPEG" "$@"; kill -9 $$',
     "takes a part": 'head -c 3000 | "$FFMPEG" "$@"; exit 0',
+    "loses a sample": '(head -c 1044; head -c 4 >/dev/null; cat) | "$FFMPEG" "$@"',
     "cuts the MP3": '"$FFMPEG" "$@"; keep 2000',
     "cuts the MP3's last byte": '"$FFMPEG" "$@"; keep -1',
     "cuts the MP3's last frame": '"$FFMPEG" "$@"; keep -384',

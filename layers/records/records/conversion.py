@@ -19,6 +19,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from records import storage
 from records.audio import mp3
+from records.audio.parallel import Ranges
 from records.audio.wav import BytesSource, Wav, inspect
 from records.errors import (
     AudioRejected,
@@ -31,7 +32,7 @@ from records.errors import (
     Unavailable,
 )
 from records.recordings import FAILED, MAX_ATTEMPTS, MAX_LIFETIME, PENDING, READY, Audio, Recording
-from records.settings import MAX_DIRECT_BYTES, settings
+from records.settings import MAX_DIRECT_BYTES, processors, settings
 from records.users import User
 
 _DIRECTORY = "records-conversion-"
@@ -158,7 +159,11 @@ def _convert_object(row: Recording, key: str, deadline: float) -> None:
         raise IdempotencyConflict
     wav = inspect(source)
     digest = hashlib.sha256()
-    with _converted(wav, _data(source, wav, digest), deadline) as conversion:
+
+    def ranges(start: int, end: int) -> Iterator[bytes]:
+        return source.stream(wav.data_offset + start, wav.data_offset + end)
+
+    with _converted(wav, _data(source, wav, digest), deadline, ranges) as conversion:
         _store(row, wav, Audio(source.size, digest.hexdigest()), conversion)
 
 
@@ -175,13 +180,21 @@ def _data(source: storage.S3Source, wav: Wav, digest: hashlib._Hash) -> Iterator
 
 
 @contextmanager
-def _converted(wav: Wav, data: Iterator[memoryview] | list[memoryview], deadline: float) -> Iterator[mp3.Conversion]:
-    """The MP3, in a directory of its own that is removed afterwards, whatever happens."""
+def _converted(
+    wav: Wav, data: Iterator[memoryview] | list[memoryview], deadline: float, ranges: Ranges | None = None
+) -> Iterator[mp3.Conversion]:
+    """The MP3, in a directory of its own that is removed afterwards, whatever happens. As `mp3.convert`."""
     _remove_stale_workdirs()
     with TemporaryDirectory(prefix=_DIRECTORY) as directory:
         started = time.monotonic()
         try:
-            conversion = mp3.convert(wav, data, Path(directory), bitrate=settings().bitrate, deadline=deadline)
+            conversion = mp3.convert(
+                *(wav, data, Path(directory)),
+                bitrate=settings().bitrate,
+                deadline=deadline,
+                ranges=ranges,
+                processes=processors(),
+            )
         except ConversionError as error:
             _log_why(error)
             raise

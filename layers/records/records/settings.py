@@ -72,3 +72,14 @@ def storage_origins() -> list[str]:
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     # In us-east-1 botocore signs for the name without a region; both names are this bucket's.
     return [f"https://{here.bucket}.s3.{region}.{suffix}", f"https://{here.bucket}.s3.{suffix}"]
+
+
+def processors() -> int:
+    """How many processors this process may use.
+
+    Lambda shows two where it gives the time of one: it gives one for each 1769 MB of a function's memory
+    (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
+    """
+    shown = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") or 0)  # MB
+    return min(shown, -(-memory // 1769)) if memory else shown

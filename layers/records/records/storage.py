@@ -178,6 +178,6 @@ class S3Source:
         start = offset - self._block_offset
         return self._block[start : start + end - offset]
 
-    def stream(self) -> Iterator[bytes]:
-        """The whole object in pieces of at most 1 MiB."""
-        return _stream(self._key, 0, self.size - 1, IfMatch=self._etag)
+    def stream(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from `start` up to `end`, or to the end of the object, in pieces of at most 1 MiB."""
+        return _stream(self._key, start, (self.size if end is None else end) - 1, IfMatch=self._etag)

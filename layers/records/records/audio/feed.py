@@ -1,4 +1,4 @@
-"""The bytes for ffmpeg: a header of our own, then the data of the WAV file."""
+"""The data of a WAV file as ffmpeg gets it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ class Feed:
         self._mpeg = mpeg.Frames({"mp1": 1, "mp2": 2}.get(wav.codec, 3), wav.sample_rate)
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
-        yield self._wav.header
         pieces = self._counted()
         if self._wav.frames is None:
             yield from self._whole_frames(pieces)

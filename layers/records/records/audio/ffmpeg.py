@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from records.audio.levels import Meter
+from records.audio.levels import Excerpt, Meter
 from records.audio.plan import Plan
 from records.errors import ConversionError, ConversionTimeout, UnplayableAudio
 from records.settings import settings
@@ -37,18 +37,23 @@ class Run:
     """One run of ffmpeg: its three pipes are served by one thread, and it is gone when `convert` returns or raises."""
 
     def __init__(self, plan: Plan, path: Path, deadline: float) -> None:
+        """path: of the MP3. deadline: a value of time.monotonic()."""
         self._plan = plan
-        self._path = path
+        self.path = path
         self._deadline = deadline
         self._stderr = b""
         self._status = 0
         self._next_look = 0.0
         self._fed = False  # ffmpeg has taken all that there was
+        self._idle = False  # the feed had nothing just now
         self._max_bytes = plan.max_duration * plan.kbits * 125
         self._max_frames = plan.max_duration * plan.rate
 
-    def convert(self, feed: Iterator[bytes | memoryview], meter: Meter) -> None:
-        """Feed ffmpeg and measure what comes out, until it has ended or the deadline comes."""
+    def convert(self, feed: Iterator[bytes | memoryview | None], meter: Meter | Excerpt) -> None:
+        """Feed ffmpeg and measure the samples that the encoder gets, until it has ended or the deadline comes.
+
+        feed: the data; None where there is nothing just now, though there is more to come.
+        """
         process = self._start()
         try:
             self._serve(process, feed, meter)
@@ -57,6 +62,10 @@ class Run:
             raise ConversionTimeout from None
         finally:
             _end(process)
+
+    def cancel(self) -> None:
+        """Let `convert`, in whatever thread it is, raise ConversionTimeout at once."""
+        self._deadline = 0.0
 
     def check(self, *, compressed: bool) -> None:
         """Raise unless ffmpeg ended well and took everything. Only `compressed` audio can be undecodable."""
@@ -68,26 +77,28 @@ class Run:
 
     def _start(self) -> subprocess.Popen[bytes]:
         try:
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
             return subprocess.Popen(  # noqa: S603
-                self._plan.command(settings().ffmpeg, self._path.absolute()),
+                self._plan.command(settings().ffmpeg, self.path.absolute()),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                cwd=self._path.parent,
+                cwd=self.path.parent,
                 env={"PATH": os.defpath},  # a parser of strangers' bytes needs none of our credentials
                 start_new_session=True,  # so that it can be killed with all that it started
             )
         except OSError as error:
             raise ConversionError from error
 
-    def _serve(self, process: subprocess.Popen[bytes], feed: Iterator[bytes | memoryview], meter: Meter) -> None:
+    def _serve(
+        self, process: subprocess.Popen[bytes], feed: Iterator[bytes | memoryview | None], meter: Meter | Excerpt
+    ) -> None:
         """Serve the pipes until ffmpeg has closed all of its ends, or the deadline comes."""
         stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
         assert stdin and stdout and stderr  # noqa: S101, PT018
         os.set_blocking(stdin.fileno(), False)
-        pending = memoryview(b"")
+        pending = memoryview(self._plan.header)
         leisure = min(_LEISURE, _PIPE / (self._plan.flow * _FASTEST)) if _widen(stdin) and _widen(stdout) else 0.0
         with selectors.DefaultSelector() as selector, selectors.DefaultSelector() as end:
             selector.register(stdin, selectors.EVENT_WRITE)
@@ -98,7 +109,7 @@ class Run:
                 self._check_limits(meter)
                 for key, _ in selector.select(_PATIENCE):
                     if key.fileobj is stdin:
-                        pending, ended = self._write(key.fd, pending, feed)
+                        pending, ended = self._write(key.fd, pending, feed, meter)
                     else:
                         piece = os.read(key.fd, _PIPE)
                         ended = not piece
@@ -113,18 +124,26 @@ class Run:
                         elif key.fileobj is stderr:
                             leisure = 0.0
                             end.unregister(stderr)
-                end.select(leisure)
+                end.select(_LEISURE if self._idle else leisure)
 
-    def _write(self, fd: int, pending: memoryview, feed: Iterator[bytes | memoryview]) -> tuple[memoryview, bool]:
+    def _write(
+        self, fd: int, pending: memoryview, feed: Iterator[bytes | memoryview | None], meter: Meter | Excerpt
+    ) -> tuple[memoryview, bool]:
         """Fill the pipe. Returns the rest of the last piece, and whether this was the end of writing."""
         while True:
             while not pending:
                 self._check_deadline()  # a feed may go through gigabytes in which there is nothing for ffmpeg
-                following = next(feed, None)
-                if following is None:
+                try:
+                    following = next(feed)
+                except StopIteration:
                     self._fed = True
                     return pending, True
+                self._idle = following is None
+                if following is None:
+                    return pending, False
                 pending = memoryview(following)
+                if self._plan.direct:
+                    meter.feed(pending)
             try:
                 pending = pending[os.write(fd, pending) :]
             except BlockingIOError:
@@ -138,12 +157,12 @@ class Run:
             raise ConversionTimeout
         return now
 
-    def _check_limits(self, meter: Meter) -> None:
+    def _check_limits(self, meter: Meter | Excerpt) -> None:
         """Stop an ffmpeg that takes too long, or that writes without end."""
         now = self._check_deadline()
         if now >= self._next_look:
             self._next_look = now + _PATIENCE
-            written = self._path.stat().st_size if self._path.exists() else 0
+            written = self.path.stat().st_size if self.path.exists() else 0
             if written > self._max_bytes or meter.frames > self._max_frames:
                 raise ConversionError
 

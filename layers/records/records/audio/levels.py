@@ -9,6 +9,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ SILENCE = -80.0  # dBFS: a peak below this is dither or a dead microphone
 
 _FULL_SCALE = 32768
 _MAX_BINS = 8 * PEAKS
+_PIECE = 256 * 1024  # bytes that are measured at once: so many that the processor keeps near by
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +50,26 @@ class Meter:
     it holds 400 bins at least of all but the shortest, out of which the 200 peaks are made.
     """
 
-    def __init__(self, channels: int, expected: int = 0) -> None:
-        """expected: how many samples per channel will come, if it is known. Joining bins is most of the work else."""
+    def __init__(self, channels: int, expected: int = 0, start: int = 0) -> None:
+        """expected: how many samples per channel will come, if it is known. Joining bins is most of the work else.
+
+        start: the samples per channel before those that come here, which another measures; for `add`.
+        """
         self.frames = 0  # samples per channel so far
         self._width = 2 * channels  # bytes of a frame
         self._channels = channels
-        self._bins: list[int] = []
         self._bin_frames = max(1, expected // (_MAX_BINS // 4))
-        self._open = 0  # frames in the last bin
+        self._bins = [0] * -(-start // self._bin_frames)
+        self._open = start % self._bin_frames  # frames in the last bin
         self._squares = 0.0
         self._rest = b""
 
-    def feed(self, pcm: bytes) -> None:
+    def feed(self, pcm: bytes | memoryview) -> None:
         """Take samples in: s16le, channels interleaved."""
-        pcm = self._rest + pcm if self._rest else pcm
+        for start in range(0, len(pcm), _PIECE):
+            self._feed(self._rest + bytes(pcm[start : start + _PIECE]))
+
+    def _feed(self, pcm: bytes) -> None:
         whole = len(pcm) - len(pcm) % self._width
         self._rest, pcm = pcm[whole:], pcm[:whole]
         if not pcm:
@@ -72,6 +80,12 @@ class Meter:
         self._squares += float(wide.rms) ** 2 * frames
         self.frames += frames
         self._mark(pcm)
+
+    def add(self, other: Meter) -> None:
+        """Take in what another has measured, of other samples of the same recording."""
+        self.frames += other.frames
+        self._squares += other._squares
+        self._bins = [max(pair) for pair in zip_longest(self._bins, other._bins, fillvalue=0)]
 
     def _segment(self, pcm: bytes) -> AudioSegment:
         return _audio_segment()(data=pcm, sample_width=2, frame_rate=44100, channels=self._channels)
@@ -106,6 +120,26 @@ class Meter:
             return bytes(PEAKS)
         spans = ((peak * count // PEAKS, -(-(peak + 1) * count // PEAKS)) for peak in range(PEAKS))
         return bytes(round(max(self._bins[start:end]) * 255 / _FULL_SCALE) for start, end in spans)
+
+
+class Excerpt:
+    """Passes on to a meter, of the samples that arrive, those from number `skip` on and before number `end`."""
+
+    def __init__(self, meter: Meter, channels: int, skip: int, end: int) -> None:
+        self._meter = meter
+        self._width = 2 * channels
+        self._skip, self._end = skip * self._width, end * self._width
+        self._seen = 0  # bytes
+
+    @property
+    def frames(self) -> int:
+        """Samples per channel that have arrived."""
+        return self._seen // self._width
+
+    def feed(self, pcm: bytes | memoryview) -> None:
+        first, last = max(0, self._skip - self._seen), max(0, self._end - self._seen)
+        self._seen += len(pcm)
+        self._meter.feed(pcm[first:last])
 
 
 def _dbfs(ratio: float) -> float:

@@ -1,14 +1,19 @@
 """MPEG audio frames (ISO/IEC 11172-3, 13818-3 and the 2.5 extension): their headers, and counting them in a stream.
 
-`wav` asks what MPEG audio inside a WAV file holds; `mp3` counts the frames that go into ffmpeg and those that come
-out of it, so that a decoder that drops a part, or a file that was cut, is noticed.
+`wav` asks what MPEG audio inside a WAV file holds, `feed` counts the frames that go into ffmpeg, so that a decoder that
+drops a part is noticed. `mp3` asks whether what comes out is whole, and `parallel` what is inside the frames of it.
 """
 
 from __future__ import annotations
 
+import math
+import mmap
+import os
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import IO
 
 # kbit/s by the header's four bits; 0 is "free format", which has no frame length to step by, and 15 is forbidden.
 _MPEG1_LAYER1 = (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 0)
@@ -137,17 +142,184 @@ class Frames:
         return len(self._rest)
 
 
+# --- A stream of constant bit rate, and what is inside its frames ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A layer III stream of constant bit rate as LAME lays it out, where each frame is being known by its number.
+
+    A frame has a whole number of bytes, so some have a byte of padding: never the first, and from then on whenever
+    the stream would else fall behind its bit rate (`slot_lag` in LAME's encoder.c). rate: Hz; kbits: kbit/s in all.
+    """
+
+    rate: int
+    channels: int
+    kbits: int
+
+    @property
+    def samples(self) -> int:
+        """Per channel, of one frame."""
+        return 1152 if self.rate >= 32_000 else 576
+
+    @property
+    def period(self) -> int:
+        """Frames after which the pattern of padding repeats: a stream may begin at a multiple of it in another."""
+        return self.rate // math.gcd(self.samples * 125 * self.kbits, self.rate)
+
+    @property
+    def side_bytes(self) -> int:
+        """Of the side information."""
+        return {(1152, 1): 17, (1152, 2): 32, (576, 1): 9}.get((self.samples, self.channels), 17)
+
+    def offset(self, frame: int) -> int:
+        """Bytes of the frames before this one."""
+        size, lag = divmod(self.samples * 125 * self.kbits, self.rate)
+        return frame * size - ((1 - frame) * lag // self.rate if frame else 0)
+
+    def fills(self, data: bytes | mmap.mmap, start: int, frames: int) -> bool:
+        """Whether `data` holds, from `start` to its end, exactly so many frames of this stream.
+
+        Of each phase of the padding's period the headers are looked at together, a byte of all of them at a time.
+        """
+        if len(data) - start != self.offset(frames) or not frames:
+            return False
+        version = 1 if self.samples == 1152 else 2
+        kbits, rate = _kbits(version, 3).index(self.kbits), _MPEG1_RATES.index(self.rate * version)
+        stride = self.offset(self.period + 1) - self.offset(1)
+        for phase in range(min(self.period, frames)):
+            at = start + self.offset(phase)
+            padding = self.offset(phase + 1) - self.offset(phase) - self.offset(1)
+            begin = bytes((0xFF, 0xFB if version == 1 else 0xF3, kbits << 4 | rate << 2 | padding << 1))
+            for byte, value in enumerate(begin):
+                if data[at + byte :: stride].strip(bytes([value])):
+                    return False
+            # What is left is the mode, in which the extension (middle and side, intensity) changes with the frame.
+            if data[at + 3 :: stride].strip(bytes(data[start + 3] & 0xCF | extension << 4 for extension in range(4))):
+                return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a decoder makes sound of in a frame, however the frames lie in the stream.
+
+    header: without the bit for padding. reservoir: main_data_begin, by how many bytes the main data begins before
+    the frame. side: the rest of the side information. main: the main data up to its last bit; None where it begins
+    before what was read. What fills the frame up behind its main data is no part of it.
+    """
+
+    header: int
+    reservoir: int
+    side: int
+    main: int | None
+
+
+class Bodies:
+    """Reads the frames of a stream one after another, from a file that may still be growing.
+
+    The file begins with an ID3v2 tag and an Info frame, as ffmpeg writes them. start: the number that its first frame
+    has in the whole stream, a multiple of its period. first: the number of the first frame that is read.
+    """
+
+    def __init__(self, stream: Stream, start: int, first: int) -> None:
+        self._stream = stream
+        self._start = start
+        self._frame = first
+        self._data = b""  # of the next frame
+        self._slots = b""  # what the frames before have room for main data in
+
+    def ready(self, file: IO[bytes]) -> bool:
+        """Whether the next frame is all there."""
+        if not self._data:
+            info_frame = frame(os.pread(file.fileno(), 4, len(EMPTY_ID3)))
+            if info_frame is None:
+                return False
+            head = len(EMPTY_ID3) + info_frame.size - self._stream.offset(self._start)
+            begin, end = (head + self._stream.offset(number) for number in (self._frame, self._frame + 1))
+            data = os.pread(file.fileno(), end - begin, begin)
+            self._data = data if len(data) == end - begin else b""
+        return bool(self._data)
+
+    def next(self) -> Body:
+        """Take the next frame, which must be `ready`. Raises ValueError where it is none of this stream."""
+        data, self._data = self._data, b""
+        found = frame(data[:4])
+        if found is None or found.layer != 3 or found.size != len(data) or not data[1] & 1:
+            raise ValueError(f"frame {self._frame} begins with {data[:4].hex()}")
+        self._frame += 1
+        return self._body(data)
+
+    def _body(self, data: bytes) -> Body:
+        """Take a frame apart (ISO/IEC 11172-3 and 13818-3, 2.4.1.7: side information)."""
+        bits, width = int.from_bytes(data[4 : 4 + self._stream.side_bytes], "big"), 8 * self._stream.side_bytes
+        channels = self._stream.channels
+        if self._stream.samples == 1152:
+            begin_bits, private, granules, size = 9, 5 if channels == 1 else 3, 2, 59
+            first = begin_bits + private + 4 * channels
+        else:
+            begin_bits, private, granules, size = 8, channels, 1, 63
+            first = begin_bits + private
+        reservoir = bits >> width - begin_bits
+        # part2_3_length is what the description of a granule of a channel begins with.
+        length = sum(bits >> width - (first + size * granule + 12) & 0xFFF for granule in range(granules * channels))
+        slot = data[4 + self._stream.side_bytes :]
+        main = None
+        if reservoir <= len(self._slots):
+            own = self._slots[len(self._slots) - reservoir :] + slot
+            if length > 8 * len(own):
+                raise ValueError(f"frame {self._frame - 1} has main data of {length} bits")
+            main = int.from_bytes(own[: -(-length // 8)], "big") >> -length % 8
+        self._slots = (self._slots + slot)[-512:]
+        header = int.from_bytes(data[:4], "big") & ~0x200
+        return Body(header, reservoir, bits & (1 << width - begin_bits) - 1, main)
+
+
+# --- The Info frame --------------------------------------------------------------------------------------------------
+
+# What ffmpeg puts before it: an ID3v2.4 tag with nothing in it. It stays, since it is by it that programs know an MP3
+# of few frames for one.
+EMPTY_ID3 = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)
+
+_TAG_BYTES = 156  # of the Xing header with LAME's extension
+
+
 @dataclass(frozen=True, slots=True)
 class Info:
     """The Info (Xing) frame that ffmpeg's mp3 muxer writes first, with LAME's delay and padding in samples.
 
-    frames: those that follow it. samples: per channel, of one frame.
+    size: of this frame. frames: those that follow it. samples: per channel, of one frame. crc: CRC-16 of all of them.
     """
 
+    size: int
     frames: int
     samples: int
     delay: int
     padding: int
+    crc: int
+
+    def holds(self, samples: int) -> bool:
+        """Whether what plays, without delay and padding, is exactly so many samples per channel.
+
+        LAME pads by up to 575 samples and a frame, and the muxer can write down 529 and a frame.
+        """
+        padding = self.frames * self.samples - self.delay - samples
+        return padding >= 0 and self.padding == min(padding, self.samples + 529)
+
+
+def whole(path: Path, stream: Stream) -> Info | None:
+    """The Info frame of an MP3 file that is whole: a tag, the Info frame, and to the byte as many frames as it says.
+
+    None where it is not, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            found = info(data[len(EMPTY_ID3) : len(EMPTY_ID3) + 4096]) if data[: len(EMPTY_ID3)] == EMPTY_ID3 else None
+            if found and stream.fills(data, len(EMPTY_ID3) + found.size, found.frames):
+                return found
+    except (OSError, ValueError):  # there is none, or it is empty
+        pass
+    return None
 
 
 def info(data: bytes) -> Info | None:
@@ -155,12 +327,86 @@ def info(data: bytes) -> Info | None:
     found = frame(data[:4])
     if found is None or found.layer != 3:
         return None
-    side = {(1, 1): 17, (1, 2): 32}.get((found.version, found.channels), 9 if found.channels == 1 else 17)
-    tag = data[4 + side : 4 + side + 144]
-    if len(tag) < 144 or tag[:4] not in (b"Info", b"Xing"):
+    tag = data[_tag_offset(found) :][:_TAG_BYTES]
+    if len(tag) < _TAG_BYTES or tag[:4] not in (b"Info", b"Xing"):
         return None
     flags, frames = struct.unpack(">II", tag[4:12])
     if flags != 0xF:  # ffmpeg writes all four fields: frames, bytes, seek table, quality
         return None
-    delay_padding = int.from_bytes(tag[141:144], "big")
-    return Info(frames, found.samples, delay_padding >> 12, delay_padding & 0xFFF)
+    delay_padding, (crc,) = int.from_bytes(tag[141:144], "big"), struct.unpack(">H", tag[152:154])
+    return Info(found.size, frames, found.samples, delay_padding >> 12, delay_padding & 0xFFF, crc)
+
+
+def _tag_offset(found: Frame) -> int:
+    return 4 + {(1, 1): 17, (1, 2): 32}.get((found.version, found.channels), 9 if found.channels == 1 else 17)
+
+
+def info_frame(template: bytes, stream: Stream, frames: int, padding: int, crc: int) -> bytes:
+    """The Info frame of `frames` frames, to the byte what ffmpeg's mp3 muxer (mp3enc.c) writes when it ends a stream.
+
+    template: the Info frame of a stream of the same encoder. padding: samples. crc: of the frames.
+    """
+    found = frame(template[:4])
+    assert found is not None  # noqa: S101
+    at, head = _tag_offset(found), len(template)
+    size = head + stream.offset(frames)
+    # The muxer notes the size at every frame, and at every second one of those noted whenever these are 400.
+    step = 1
+    while frames // step >= 400:
+        step *= 2
+    noted = frames // step
+    table = [min(255, 256 * (head + stream.offset((part * noted // 100 + 1) * step)) // size) for part in range(1, 100)]
+    made = bytearray(template)
+    made[at + 8 : at + 116] = struct.pack(">II", frames, size & 0xFFFFFFFF) + bytes([0, *table])
+    delay = int.from_bytes(made[at + 141 : at + 144], "big") >> 12
+    made[at + 141 : at + 144] = (delay << 12 | padding).to_bytes(3, "big")
+    made[at + 148 : at + 156] = struct.pack(">IHH", size & 0xFFFFFFFF, crc, 0)
+    made[at + 154 : at + 156] = struct.pack(">H", crc16(bytes(made[:190]).ljust(190, b"\0")))
+    return bytes(made)
+
+
+# --- CRC-16 ----------------------------------------------------------------------------------------------------------
+
+_CRC16 = 0xA001  # x^16 + x^15 + x^2 + 1, the lowest bit being the highest power; that of LAME's tag
+
+
+def crc16(data: bytes, crc: int = 0) -> int:
+    """The CRC-16 of `data`, behind data that has `crc`."""
+    table = _crc16_table()
+    for byte in data:
+        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
+    return crc
+
+
+@cache
+def _crc16_table() -> tuple[int, ...]:
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (_CRC16 if value & 1 else 0)  # noqa: PLW2901
+        table.append(value)
+    return tuple(table)
+
+
+def crc16_shift(crc: int, count: int) -> int:
+    """What a CRC becomes when `count` zero bytes follow; where `count` is negative, what it was before those.
+
+    So crc16(a + b) is crc16_shift(crc16(a), len(b)) ^ crc16(b), which is solved for either part as well.
+    """
+    # Multiplied by x to the power of 8 * count. The powers repeat after 2^15 - 1, the order of x.
+    power, factor = 8 * count % 0x7FFF, 0x4000
+    while power:
+        if power & 1:
+            crc = _crc16_times(crc, factor)
+        factor, power = _crc16_times(factor, factor), power >> 1
+    return crc
+
+
+def _crc16_times(one: int, other: int) -> int:
+    """The product of two polynomials, modulo the CRC's."""
+    product = 0
+    for bit in range(15, -1, -1):
+        if one >> bit & 1:
+            product ^= other
+        other = other >> 1 ^ (_CRC16 if other & 1 else 0)
+    return product

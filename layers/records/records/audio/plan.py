@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from records.audio import mpeg
 from records.audio.wav import MAX_DURATION, Wav
 from records.errors import ConversionError
 
+PACKET_BYTES = 64 * 1024  # of PCM, that ffmpeg reads and passes on at once: its threads change places less often
 _RESAMPLER_LEAST = 512  # samples: above half the length of ffmpeg's filter from 384 to 44.1 kHz
 
 # Decoders whose samples the encoder may have as they are: integers of at most 32 bits.
@@ -57,7 +58,9 @@ class Plan:
     """The MP3 that a WAV file becomes.
 
     rate: Hz. kbits: kbit/s in all. filters: ffmpeg's, up to the encoder. max_duration: s, no more than which can come.
-    flow: bytes for a second of sound, of those that go in and those that come out whichever are more.
+    flow: bytes for a second of sound, of those that go in and those that come out whichever are more. header: of the
+    WAV file that ffmpeg gets. direct: the encoder has the file's own samples, so that these can be measured.
+    divisible: what the encoder has of a part of the data depends on nothing before that part.
     """
 
     codec: str
@@ -67,6 +70,9 @@ class Plan:
     filters: str
     max_duration: int
     flow: float
+    header: bytes = field(repr=False)
+    direct: bool
+    divisible: bool
 
     @classmethod
     def of(cls, wav: Wav, bitrate: int) -> Plan:
@@ -85,18 +91,29 @@ class Plan:
         # A second more is more than any delay or rounding.
         duration = int(min(most, MAX_DURATION)) + 2
         flow = max(wav.data_bytes / wav.duration if wav.duration else 0, 2 * channels * rate)
-        return cls(wav.codec, rate, channels, kbits, ",".join(filters), duration, flow)
+        return cls(
+            *(wav.codec, rate, channels, kbits, ",".join(filters), duration, flow, wav.header),
+            direct=wav.codec == "pcm_s16le" and not mixed,
+            # Of floats, those that are no sound are counted over the whole.
+            divisible=not compressed(wav) and not wav.codec.startswith("pcm_f") and rate == wav.sample_rate,
+        )
+
+    @property
+    def stream(self) -> mpeg.Stream:
+        return mpeg.Stream(self.rate, self.channels, self.kbits)
 
     def command(self, ffmpeg: str, path: Path) -> list[str]:
         """ffmpeg's command line. It is told what it reads, and may open nothing but its pipes and the MP3."""
+        packets = ["-max_size", str(PACKET_BYTES)] if self.codec.startswith("pcm_") else []
+        copy = [] if self.direct else ["-map", "[pcm]", "-c:a", "pcm_s16le", "-f", "s16le", "pipe:1"]
         return [
             *(ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-y"),
             *("-protocol_whitelist", "file,pipe"),
-            *("-f", "wav", "-ignore_length", "1", "-c:a", self.codec, "-i", "pipe:0"),
-            *("-filter_complex", f"[0:a]{self.filters},asplit[mp3][pcm]"),
+            *("-f", "wav", "-ignore_length", "1", *packets, "-c:a", self.codec, "-i", "pipe:0"),
+            *("-filter_complex", f"[0:a]{self.filters}{',asplit[mp3][pcm]' if copy else '[mp3]'}"),
             *("-map", "[mp3]", "-c:a", "libmp3lame", "-b:a", f"{self.kbits}k", "-map_metadata", "-1"),
             *("-fflags", "+bitexact", "-flags:a", "+bitexact", "-f", "mp3", f"file:{path}"),
-            *("-map", "[pcm]", "-c:a", "pcm_s16le", "-f", "s16le", "pipe:1"),
+            *copy,
         ]
 
 
