@@ -1,14 +1,19 @@
 #!/bin/sh
 # Makes the two environments that everything else runs in: .venv, with the requirements that $1 names, and .sam (SAM CLI,
-# which wants another botocore); then the stamp $2. Needs any Python from 3.11 on, found on PATH or among pyenv's.
+# which needs another botocore); then the stamp $2. Needs any Python from 3.11 on, found on PATH or among pyenv's.
 set -eu
 cd "$(dirname "$0")/.."
 
-# pip's and uv's own words are kept for the case that something goes wrong.
+# What pip and uv say is shown only where something goes wrong.
 log=.local/environment.log
 mkdir -p .local
 quietly() {
-    "$@" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+    "$@" >"$log" 2>&1 && return
+    cat "$log" >&2
+    if grep -qiE 'resolve|network|unreachable|connection|dns error|timed out|client error' "$log"; then
+        echo "Packages are downloaded from PyPI: is there a network? Behind a proxy, set HTTPS_PROXY." >&2
+    fi
+    exit 1
 }
 
 suits() {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,11 @@ REGION = "us-east-1"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURE = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine())
 ON_LINUX = sys.platform == "linux"
+LAYERS = str(ARCHITECTURE) if ON_LINUX else "host"
+
+# The same in environment.sh.
+NETWORK_WORDS = "resolve|network|unreachable|connection|dns error|timed out|client error"
+NO_NETWORK = "Packages are downloaded from PyPI: is there a network? Behind a proxy, set HTTPS_PROXY."
 
 Report = Callable[[str], None]
 
@@ -40,8 +47,8 @@ def fingerprint(template: Path = ROOT / "template.yaml") -> str:
 def build(report: Report, thorough: bool = False) -> None:
     """`sam build` into .local/build, unless what is there is of these sources. Two processes may call it at once.
 
-    `thorough`: with an ffmpeg built from source, which takes a minute once on a machine. Otherwise it is that one where
-    it was built before, else the one out of a wheel, which is there at once."""
+    `thorough`: with an ffmpeg built from source where this machine can, which takes a minute once. Otherwise it is that
+    one where it was built before, else the one out of a wheel, which is there at once."""
     BUILD.mkdir(parents=True, exist_ok=True)
     stamp = BUILD / "fingerprint"
     ffmpeg = os.environ.get("RECORDS_FFMPEG") or ("auto" if thorough else "kept")
@@ -49,15 +56,37 @@ def build(report: Report, thorough: bool = False) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wanted = fingerprint()
         had, _, had_ffmpeg = stamp.read_text().partition(" ") if stamp.exists() else ("", "", "")
-        if had == wanted and (had_ffmpeg == ffmpeg or not thorough):
+        if had == wanted and _is_right(had_ffmpeg, ffmpeg):
             report("Built already.")
             return
         if not shutil.which("make"):
             raise CloudError("The layers are built with make, and there is none on PATH.")
         report("Building the functions and layers with SAM ...")
         stamp.unlink(missing_ok=True)
-        build_into(BUILD / "sam", str(ARCHITECTURE) if ON_LINUX else "host", ffmpeg)
-        stamp.write_text(f"{wanted} {ffmpeg}")
+        build_into(BUILD / "sam", LAYERS, ffmpeg)
+        stamp.write_text(f"{wanted} {_origin(BUILD / 'sam/FfmpegLayer')}")
+
+
+def _is_right(had: str, wanted: str) -> bool:
+    """Whether the ffmpeg that was built, from `source` or out of a `wheel`, is what a build would make of it now: where
+    a compiler was installed since, it is another one."""
+    if had == "wheel" and wanted == "auto":
+        with tempfile.TemporaryDirectory() as folder:
+            return had == _origin(_ffmpeg_layer(Path(folder)))
+    return wanted in ("kept", "auto", had)
+
+
+def _ffmpeg_layer(folder: Path) -> Path:
+    environment = {**os.environ, "LAYER_ARCHITECTURE": LAYERS, "RECORDS_FFMPEG": "auto"}
+    command = [sys.executable, str(ROOT / "layers/ffmpeg/build.py"), "layer", str(folder)]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def _origin(layer: Path) -> str:
+    """`source` or `wheel`."""
+    origin: str = json.loads((layer / "share/ffmpeg/build.json").read_text())["build"]
+    return origin
 
 
 def build_into(folder: Path, layers: str, ffmpeg: str) -> None:
@@ -81,9 +110,13 @@ def sam(*arguments: str, environment: dict[str, str]) -> None:
         **environment,
     }
     command = [str(ROOT / ".sam/bin/sam"), *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
+    with tempfile.TemporaryDirectory(prefix="records-sam-") as temporary:  # SAM leaves empty folders behind
+        environment["TMPDIR"] = temporary
+        done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
     if done.returncode:
-        raise CloudError(f"{done.stdout}{done.stderr}\n`sam {arguments[0]}` failed; why is said above.")
+        said = f"{done.stdout}{done.stderr}"
+        hint = f"\n{NO_NETWORK}" if re.search(NETWORK_WORDS, said, re.IGNORECASE) else ""
+        raise CloudError(f"{said}\n`sam {arguments[0]}` failed; why is said above.{hint}")
 
 
 def clean_environment() -> dict[str, str]:

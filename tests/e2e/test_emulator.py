@@ -405,4 +405,4 @@ def test_nothing_that_was_answered_is_lost(own_cloud: Cloud | None, how: str, tm
             assert (reply.status, hashlib.sha256(reply.body).hexdigest()) == (200, record["mp3"]["sha256"])
         for url in uploads:
             reply = wait(client, url, 120)
-            assert (reply.status, reply.json["status"], reply.json["duration"]) == (200, "ready", 60.0)
+            assert (reply.status, reply.json["status"], reply.json["duration"]) == (200, "ready", 30)

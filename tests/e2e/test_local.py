@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 
+import local.sam
 from local.cloud import Cloud
-from local.process import free_port
+from local.process import check_port, free_port
 from local.run import curl_lines
-from local.sam import ROOT, CloudError
+from local.sam import BUILD, ROOT, CloudError
 from tests.support.client import Account, HttpClient, form, send, sign_up
 from tests.support.wavs import sample
 
@@ -104,6 +105,37 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(CloudError, match=rf"Port {port} is in use.*\n.*make run PORT={port + 1}"):
             Cloud(port, tmp_path, report=lambda _: None).start()
+
+
+def test_a_port_for_root_only_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may be root, to whom no port is refused."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(CloudError, match=r"Port 80 needs the rights of root.*\n.*: make run PORT=8000"):
+        check_port(80, other="make run PORT=8000")
+
+
+def test_sam_leaves_nothing_behind(own_cloud: Cloud | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes temporary folders and forgets them."""
+    if own_cloud is None:
+        pytest.skip("deploys to a cloud of its own")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    own_cloud.deploy(BUILD / "sam/template.yaml", stamp="again")
+    own_cloud.deploy()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compiler_that_came_later_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was built out of the wheel is built again once ffmpeg can be built from source, and not before."""
+    for origin in ("source", "wheel"):
+        monkeypatch.setattr(local.sam, "_origin", lambda _, origin=origin: origin)
+        assert local.sam._is_right("wheel", "auto") == (origin == "wheel")
+    assert local.sam._is_right("wheel", "kept")
+    assert local.sam._is_right("source", "auto")
+    assert not local.sam._is_right("source", "wheel")
 
 
 @pytest.mark.parametrize(

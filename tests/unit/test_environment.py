@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-NEEDED = ("sh", "cat", "dirname", "grep", "mkdir", "touch")
+NEEDED = ("sh", "cat", "cp", "dirname", "grep", "mkdir", "touch")
 # Answers as a Python would: the version is right, and what is asked for next is there or not.
 PYTHON = """#!/bin/sh
 case "$2" in
@@ -18,6 +18,14 @@ case "$2" in
     *ensurepip*) exit {venv} ;;
 esac
 exit 1
+"""
+
+# Makes virtual environments, in which pip has no network.
+OFFLINE_PYTHON = """#!/bin/sh
+case "$*" in
+    *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+    *pip*) echo "ERROR: Could not resolve host" && exit 1 ;;
+esac
 """
 
 
@@ -65,6 +73,19 @@ def test_no_venv(machine: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "python3.12 cannot make virtual environments. On Debian and Ubuntu: sudo apt install python3-venv\n"
+    )
+
+
+def test_no_network(machine: Path) -> None:
+    """pip's own words, and then ours."""
+    put_python(machine / "bin/python3.13")
+    (machine / "bin/python3.13").write_text(OFFLINE_PYTHON)
+    (machine / "requirements-local.txt").write_text("uv==1\n")
+    done = install(machine)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "ERROR: Could not resolve host\n"
+        "Packages are downloaded from PyPI: is there a network? Behind a proxy, set HTTPS_PROXY.\n"
     )
 
 
