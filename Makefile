@@ -130,4 +130,4 @@ format: $(INSTALLED) ## Format the code
 	@.venv/bin/ruff format --quiet .
 
 clean: ## Remove what was built and installed; the local stacks' data in .local/<port> stay
-	rm -rf .venv .sam .lint .aws-sam .local/build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest .sam .lint .aws-sam .local/build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -70,7 +70,8 @@ def parse_large_forms(content_type: str, body: bytes | memoryview) -> list[tuple
     found = re.search(r'boundary="?([^";\s]+)', content_type, re.IGNORECASE)
     if not isinstance(body, memoryview) or not found:
         return parse_multipart_form(content_type, body)  # type: ignore[no-any-return]
-    boundary, whole = b"--" + found[1].encode(), body.obj
+    boundary = b"--" + found[1].encode()
+    whole: Any = body.obj  # the mmap, which can be searched
     parts: list[tuple[Any, ...]] = []
     start = whole.find(boundary)
     while start >= 0:

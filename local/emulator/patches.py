@@ -44,7 +44,7 @@ def install(function_keys: str) -> None:
     # MiniStack's own thread looks once a minute; what it waits with is replaced for one more.
     dynamodb.time = SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(min(seconds, EXPIRY_SECONDS)))
     threading.Thread(target=dynamodb._ttl_reaper, daemon=True, name=EXPIRY_THREAD).start()
-    TCPServer._read_data = read_until_closed  # type: ignore[method-assign]
+    TCPServer._read_data = read_until_closed  # type: ignore[method-assign,assignment]
 
 
 def queue_concurrency(source: dict[str, Any], *args: Any) -> int:

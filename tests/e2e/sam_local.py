@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from local.process import free_port
-from local.sam import ROOT
+from local.sam import ROOT, CloudError
 from local.sam_local import check_docker, start_api
 from tests.support import wavs
 from tests.support.client import Account, HttpClient, form
@@ -28,7 +28,10 @@ from tests.support.contract import *  # noqa: F403
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Where `make sam-local` runs, once it says that it is ready. What it says is kept in .local/sam-local.log."""
-    check_docker()
+    try:
+        check_docker()
+    except CloudError as error:
+        pytest.exit(str(error), returncode=1)
     port, log = free_port(), ROOT / ".local/sam-local.log"
     with log.open("wb") as output:
         command = [sys.executable, "-m", "local.sam_local", "--port", str(port), "--storage-port", str(free_port())]

@@ -24,7 +24,7 @@ exit 1
 OFFLINE_PYTHON = """#!/bin/sh
 case "$*" in
     *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
-    *pip*) echo "ERROR: Could not resolve host" && exit 1 ;;
+    *"-m pip"*) echo "ERROR: Could not resolve host" && exit 1 ;;
 esac
 """
 
