@@ -92,6 +92,7 @@ _UPLOAD = {
         "expires_at": {"type": "string", "format": "date-time"},
     },
 }
+_TIMES = ("requested_at", "verified_at", "backups_until", "logs_until")
 _LISTS = ("ListedRecord", "PendingRecord", "FailedRecord")
 SCHEMAS: dict[str, Any] = {
     "Record": {"type": "object", "required": [*_COMMON, *_MADE], "properties": _COMMON | _MADE},
@@ -144,6 +145,28 @@ SCHEMAS: dict[str, Any] = {
                     "stored_seconds": {"type": ["integer", "null"], "examples": [3600000]},
                 },
             },
+        },
+    },
+    "ErasureBegun": {
+        "type": "object",
+        "required": ["status", "receipt"],
+        "properties": {"status": {"const": "erasing"}, "receipt": {"type": "string", "format": "uri"}},
+    },
+    "ErasurePending": {
+        "type": "object",
+        "required": ["status", "requested_at"],
+        "properties": {"status": {"const": "erasing"}, "requested_at": _COMMON["created_at"]},
+    },
+    "Erasure": {
+        "type": "object",
+        "required": ["status", "user", *_TIMES, "recordings", "objects", "bytes"],
+        "properties": {
+            "status": {"const": "erased"},
+            "user": USER_SCHEMA,
+            **dict.fromkeys(_TIMES, _COMMON["created_at"]),
+            "recordings": integer(examples=[12]),
+            "objects": integer(examples=[12]),
+            "bytes": integer(examples=[85142528]),
         },
     },
     "CreatedUser": {
@@ -212,6 +235,7 @@ MESSAGES = {
     "malformed_request": "The body is not valid JSON.",
     "invalid_credentials": "The user id and the token do not match.",
     "record_not_found": "There is no such recording. Check that the link was copied whole.",
+    "erasure_not_found": "There is no such receipt.",
     "email_taken": "A user with this e-mail exists already.",
     "idempotency_conflict": "This Idempotency-Key was used for other audio.",
     "audio_too_large": "The audio is larger than 4613734 bytes. Send it through POST /uploads.",
@@ -261,6 +285,29 @@ def complete(paths: dict[str, Any]) -> None:
         "security": owner,
         "parameters": [query("user_id", USER_SCHEMA)],
         "responses": {"200": answer("The account.", "Account"), **errors("invalid_credentials", "validation_failed")},
+    }
+    paths["/users"]["delete"] |= {
+        "operationId": "eraseUser",
+        "summary": "Erase one's account and recordings",
+        "description": "The token is refused everywhere else at once; asked again with it, the response is the same.",
+        "tags": ["users"],
+        "security": owner,
+        "parameters": [query("user_id", USER_SCHEMA)],
+        "responses": {
+            "202": answer("It has begun. The receipt says when it is done.", "ErasureBegun", LOCATION),
+            **errors("invalid_credentials", "validation_failed"),
+        },
+    }
+    paths["/erasure"]["get"] |= {
+        "operationId": "getErasure",
+        "summary": "Look at the receipt of an erasure",
+        "tags": ["users"],
+        "parameters": [query("id", {"type": "string", "format": "uuid"})],
+        "responses": {
+            "202": answer("It is under way.", "ErasurePending", RETRY_AFTER),
+            "200": answer("Nothing is left.", "Erasure"),
+            **errors("erasure_not_found", "validation_failed"),
+        },
     }
     paths["/users/token"]["post"] |= {
         "operationId": "replaceToken",

@@ -1,4 +1,5 @@
-"""What an owner does with what is there: list, rename and delete recordings, look at the account, replace the token."""
+"""What an owner does with what is there: list, rename and delete recordings, look at the account, replace its token,
+erase it."""
 
 from __future__ import annotations
 
@@ -8,16 +9,17 @@ from urllib.parse import urlencode
 from aws_lambda_powertools.event_handler import Response
 from pydantic import BaseModel, Field
 
-from records import api, aws
+from records import api, aws, erasure
 from records.errors import ValidationFailed
 from records.fields import RecordName, UserId
 from records.recordings import FAILED, PENDING, READY, Recording
-from records.requests import JSON, bearer_token, idempotency_key, record_ids, user_id
+from records.requests import JSON, bearer_token, erasure_id, idempotency_key, record_ids, user_id
 from records.responses import base_url, json_response, record_body
 from records.settings import settings
 from records.users import User
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 100
+RETRY_AFTER_ERASING = "60"
 
 app = api.resolver()
 
@@ -113,6 +115,36 @@ def replace_token(whose: ReplaceToken) -> Response[Any]:
         raise ValidationFailed(("Idempotency-Key", "is missing: with it this request can be repeated"))
     token = User.replace_token(whose.user_id, bearer_token(event), key)
     return json_response(200, {"id": whose.user_id, "token": token})
+
+
+@app.delete("/users")
+def erase_user() -> Response[Any]:
+    event = app.current_event.raw_event
+    begun = erasure.request(user_id(event), bearer_token(event))
+    receipt = f"{base_url(event)}/erasure?id={begun}"
+    return json_response(202, {"status": "erasing", "receipt": receipt}, {"Location": receipt})
+
+
+@app.get("/erasure")
+def get_erasure() -> Response[Any]:
+    found = erasure.Erasure.find(erasure_id(app.current_event.raw_event))
+    if found.verified_at is None:
+        body = {"status": "erasing", "requested_at": found.requested_at}
+        return json_response(202, body, {"Retry-After": RETRY_AFTER_ERASING})
+    return json_response(
+        200,
+        {
+            "status": "erased",
+            "user": int(found.user),
+            "requested_at": found.requested_at,
+            "verified_at": found.verified_at,
+            "recordings": int(found.recordings),
+            "objects": int(found.objects),
+            "bytes": int(found.bytes),
+            "backups_until": found.backups_until,
+            "logs_until": found.logs_until,
+        },
+    )
 
 
 lambda_handler = api.handler(app, accepts={"/record": frozenset({JSON}), "/users/token": frozenset({JSON})})

@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SERVICES = {"dynamodb": "2012-08-10", "s3": "2006-03-01"}
+SERVICES = {"dynamodb": "2012-08-10", "s3": "2006-03-01", "sqs": "2012-11-05"}
 
 # What comes with the packages and no function gets to: dnspython finds mail servers, which email-validator is told not
 # to look for; pydantic/v1 is an older API beside the one in use.

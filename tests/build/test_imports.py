@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "listen": AWS | POWERTOOLS,
     "convert_upload": AWS | POWERTOOLS,
     "remove_audio": AWS | POWERTOOLS,
+    "erase_user": AWS | POWERTOOLS,
     "site": set(),
 }
 
@@ -50,6 +51,7 @@ NEVER_OF = {
     "listen": NO_CONVERSION | {"records.storage"},
     "convert_upload": NO_HTTP,
     "remove_audio": NO_HTTP | NO_CONVERSION,
+    "erase_user": NO_HTTP | NO_CONVERSION,
     "site": {"records.aws", "records.api"},
 }
 
@@ -62,6 +64,7 @@ CLIENTS: dict[str, list[str]] = {
     "listen": ["Recording", "User"],
     "convert_upload": ["Recording", "s3"],
     "remove_audio": ["s3"],
+    "erase_user": ["Recording", "s3"],
 }
 
 PROGRAM = """

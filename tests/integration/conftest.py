@@ -9,19 +9,21 @@ import pytest
 from moto import mock_aws
 
 from records import aws, settings
+from records.erasure import Erasure
 from records.recordings import Recording
 from records.users import User
 from tests.support.client import EventClient
 
 BUCKET = "records-test"
+ERASURES = "erasures"
 
 
 def forget_connections() -> None:
     """Drop every client of the process: the next call makes new ones."""
     settings.settings.cache_clear()
-    for cached in (aws.session, aws.s3, aws.s3_public):
+    for cached in (aws.session, aws.s3, aws.s3_public, aws.sqs):
         cached.cache_clear()
-    for model in (User, Recording):
+    for model in (User, Recording, Erasure):
         model._connection = None
 
 
@@ -36,6 +38,7 @@ def moto_cloud(ffmpeg: str) -> Iterator[None]:
         "USERS_TABLE": "users",
         "RECORDS_TABLE": "records",
         "BUCKET": BUCKET,
+        "ERASURES_QUEUE": f"https://sqs.eu-central-1.amazonaws.com/123456789012/{ERASURES}",
         "FFMPEG": ffmpeg,
         "PUBLIC_URL": "http://127.0.0.1:8000",
         "POWERTOOLS_SERVICE_NAME": "records",
@@ -48,6 +51,7 @@ def moto_cloud(ffmpeg: str) -> Iterator[None]:
         User.create_table(billing_mode="PAY_PER_REQUEST")
         Recording.create_table(billing_mode="PAY_PER_REQUEST")
         aws.s3().create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        aws.sqs().create_queue(QueueName=ERASURES)
         yield
     forget_connections()
 

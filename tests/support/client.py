@@ -84,6 +84,8 @@ ROUTES = {
     ("DELETE", "/record"): "manage",
     ("GET", "/users"): "manage",
     ("POST", "/users/token"): "manage",
+    ("DELETE", "/users"): "manage",
+    ("GET", "/erasure"): "manage",
     ("GET", "/listen"): "listen",
     ("HEAD", "/listen"): "listen",
 }

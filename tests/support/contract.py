@@ -419,6 +419,52 @@ def test_delete_what_is_pending(client: Client, account: Account) -> None:
     assert client.request("GET", target(ticket["url"])).status == 404
 
 
+# ---------------------------------------------------------------- DELETE /users, GET /erasure
+
+
+def test_erase(client: Client, wav: bytes) -> None:
+    email, key = f"{uuid.uuid4()}@mail.ru", {"Idempotency-Key": str(uuid.uuid4())}
+    account = Account(**post_json(client, "/users", {"name": "Ann", "email": email}, key).json)
+    send(client, account, wav)
+    path = f"/users?user_id={account.id}"
+    stranger = sign_up(client)
+    for headers in ({}, stranger.bearer):
+        assert_error(client.request("DELETE", path, headers), 401, "invalid_credentials", SIGN_IN_AGAIN)
+    reply = client.request("DELETE", path, account.bearer)
+    assert (reply.status, reply.json) == (202, {"status": "erasing", "receipt": reply.headers["location"]})
+    again = client.request("DELETE", path, account.bearer)
+    assert (again.status, again.json) == (202, reply.json)
+
+    # At once the token is refused everywhere else, and the e-mail is free.
+    assert client.request("GET", path, account.bearer).status == 401
+    assert client.request("GET", f"/records{path.removeprefix('/users')}", account.bearer).status == 401
+    assert send(client, account, wav).status == 401
+    assert replace_token(client, account).status == 401
+    assert post_json(client, "/users", {"name": "Ann", "email": email}, key).json["code"] == "idempotency_conflict"
+    assert post_json(client, "/users", {"name": "Ann", "email": email}).status == 201
+
+    receipt = client.request("GET", target(reply.json["receipt"]))
+    assert (receipt.status, receipt.json) == (202, {"status": "erasing", "requested_at": receipt.json["requested_at"]})
+    assert receipt.headers["retry-after"] == "60"
+
+
+def test_erase_twice_at_once(client: Client) -> None:
+    account = sign_up(client)
+    with ThreadPoolExecutor(4) as pool:
+        path = f"/users?user_id={account.id}"
+        replies = list(pool.map(lambda _: client.request("DELETE", path, account.bearer), range(4)))
+    assert {reply.status for reply in replies} == {202}
+    assert len({reply.body for reply in replies}) == 1
+
+
+def test_receipt_unknown(client: Client) -> None:
+    message = "There is no such receipt. Check the address; receipts are kept for 400 days."
+    for unknown in (uuid.uuid4(), "x", "../x"):
+        assert_error(client.request("GET", f"/erasure?id={unknown}"), 404, "erasure_not_found", message)
+    assert_invalid(client.request("GET", "/erasure"), "id")
+    assert_invalid(client.request("DELETE", "/users", sign_up(client).bearer), "user_id")
+
+
 # ---------------------------------------------------------------- POST /records
 
 
@@ -964,7 +1010,8 @@ def test_any_web_page_may_read_the_response(client: Client, method: str, path: s
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/users", "GET, POST"),
+        ("/users", "DELETE, GET, POST"),
+        ("/erasure", "GET"),
         ("/users/token", "POST"),
         ("/records", "GET, POST"),
         ("/uploads", "POST"),

@@ -19,6 +19,8 @@ def test_the_committed_document_is_not_stale() -> None:
     [
         ("/users", "post", {200, 201, 400, 409, 415, 422, 503}),
         ("/users", "get", {200, 401, 422, 503}),
+        ("/users", "delete", {202, 401, 422, 503}),
+        ("/erasure", "get", {200, 202, 404, 422, 503}),
         ("/users/token", "post", {200, 400, 401, 415, 422, 503}),
         ("/records", "get", {200, 401, 422, 503}),
         ("/record", "patch", {200, 400, 401, 404, 415, 422, 503}),

@@ -207,10 +207,10 @@ def test_no_such_address_in_words() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("PUT", "/users", "GET, POST"),
+        ("PUT", "/users", "DELETE, GET, POST"),
         ("DELETE", "/records", "GET, POST"),
         ("GET", "/uploads", "POST"),
-        ("OPTIONS", "/users", "GET, POST"),
+        ("OPTIONS", "/users", "DELETE, GET, POST"),
         ("POST", "/record", "DELETE, GET, HEAD, PATCH"),
         ("POST", "/", "GET, HEAD"),
         ("PUT", "/docs", "GET, HEAD"),

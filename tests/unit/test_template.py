@@ -26,6 +26,7 @@ FUNCTIONS = {
     "Site": "site",
     "ConvertUpload": "convert_upload",
     "RemoveAudio": "remove_audio",
+    "EraseUser": "erase_user",
 }
 WARM = ("CreateUser", "CreateRecord", "GetRecord", "Manage", "Listen")  # what a client waits for
 API_FUNCTIONS = (*WARM, "Site")
@@ -214,7 +215,14 @@ def test_the_queues(dev: Template) -> None:
         "SqsManagedSseEnabled": True,
     }
     queues = of_type(dev, "AWS::SQS::Queue")
-    assert queues == {"UploadsQueue": uploads, "FailedConversionsQueue": failures, "FailedRemovalsQueue": failures}
+    erasures = uploads | {"RedrivePolicy": {"deadLetterTargetArn": "FailedErasuresQueue.Arn", "maxReceiveCount": 20}}
+    assert queues == {
+        "UploadsQueue": uploads,
+        "ErasuresQueue": erasures,
+        "FailedConversionsQueue": failures,
+        "FailedRemovalsQueue": failures,
+        "FailedErasuresQueue": failures,
+    }
     assert uploads["VisibilityTimeout"] > MAX_LIFETIME, "a message may come again only when no attempt is alive"
     assert dev["ConvertUploadFunction"]["Properties"]["Timeout"] == MAX_LIFETIME
 
@@ -286,6 +294,8 @@ def test_routes(dev: Template) -> None:
         ("delete", "/record"): "ManageFunctionAliaslive",
         ("get", "/users"): "ManageFunctionAliaslive",
         ("post", "/users/token"): "ManageFunctionAliaslive",
+        ("delete", "/users"): "ManageFunctionAliaslive",
+        ("get", "/erasure"): "ManageFunctionAliaslive",
         ("get", "/listen"): "ListenFunctionAliaslive",
         ("head", "/listen"): "ListenFunctionAliaslive",
         ("x-amazon-apigateway-any-method", "$default"): "SiteFunction",
@@ -485,9 +495,28 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("dynamodb:GetItem", "UsersTable.Arn"),
         ("s3:GetObject", f"{BUCKET}/records/*"),
     },
+    "EraseUser": {
+        ("sqs:ReceiveMessage", "ErasuresQueue.Arn"),
+        ("sqs:DeleteMessage", "ErasuresQueue.Arn"),
+        ("sqs:GetQueueAttributes", "ErasuresQueue.Arn"),
+        ("sqs:SendMessage", "ErasuresQueue.Arn"),
+        ("dynamodb:GetItem", "UsersTable.Arn"),
+        ("dynamodb:UpdateItem", "UsersTable.Arn"),
+        ("dynamodb:Query", "RecordsTable.Arn"),
+        ("dynamodb:DeleteItem", "RecordsTable.Arn"),
+        ("s3:ListBucket", BUCKET),
+        ("s3:ListBucketMultipartUploads", BUCKET),
+        ("s3:DeleteObject", f"{BUCKET}/records/*"),
+        ("s3:DeleteObject", f"{BUCKET}/uploads/*"),
+        ("s3:AbortMultipartUpload", f"{BUCKET}/records/*"),
+        ("s3:AbortMultipartUpload", f"{BUCKET}/uploads/*"),
+    },
     "Manage": {
         ("dynamodb:GetItem", "UsersTable.Arn"),
         ("dynamodb:UpdateItem", "UsersTable.Arn"),
+        ("dynamodb:DeleteItem", "UsersTable.Arn"),
+        ("dynamodb:PutItem", "UsersTable.Arn"),
+        ("sqs:SendMessage", "ErasuresQueue.Arn"),
         ("dynamodb:GetItem", "RecordsTable.Arn"),
         ("dynamodb:Query", "RecordsTable.Arn"),
         ("dynamodb:Query", "${RecordsTable.Arn}/index/by_time"),
@@ -617,6 +646,7 @@ def test_alarms(dev: Template) -> None:
         **of_functions,
         "FailedConversionsAlarm": of_queue("FailedConversionsQueue", visible, 0),
         "FailedRemovalsAlarm": of_queue("FailedRemovalsQueue", visible, 0),
+        "FailedErasuresAlarm": of_queue("FailedErasuresQueue", visible, 0),
         "WaitingUploadsAlarm": of_queue("UploadsQueue", "ApproximateAgeOfOldestMessage", 3600),
         "RemovalsBehindAlarm": (
             *("AWS/Lambda", "IteratorAge", [("FunctionName", "RemoveAudioFunction")], "Maximum", 3_600_000, 1),

@@ -25,6 +25,7 @@ from records.settings import settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
     from pynamodb.models import Model
 
 # So that a call that hangs never uses up the 29 s of a request: at worst 3 x (1 + 5) s and the pauses between.
@@ -143,6 +144,18 @@ def s3_public() -> S3Client:
     """The client that signs addresses for others: a signature covers the host, so it is the host that they see."""
     address = settings().storage_url
     return _s3_client(address) if address else s3()
+
+
+@cache
+def sqs() -> SQSClient:
+    """The client for the queue of erasures."""
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+        retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+    )
+    client: Any = session().create_client("sqs", config=config)
+    return client  # type: ignore[no-any-return]
 
 
 def warm(*models: type[Model], storage: bool = True) -> None:

@@ -7,6 +7,7 @@ RecordsError
 ├── InvalidCredentials        unknown user, malformed token or wrong token: never said which
 ├── EmailTaken
 ├── RecordNotFound
+├── ErasureNotFound
 ├── IdempotencyConflict       the same key came with other audio
 ├── AudioRejected
 │   ├── AudioTooLarge         more than the direct road carries
@@ -77,6 +78,13 @@ class RecordNotFound(RecordsError):
 
     def __init__(self) -> None:
         super().__init__("There is no such recording. Check that the link was copied whole.")
+
+
+class ErasureNotFound(RecordsError):
+    code = "erasure_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such receipt. Check the address; receipts are kept for 400 days.")
 
 
 class IdempotencyConflict(RecordsError):

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 from uuid import UUID
 
-from records.errors import InvalidCredentials, MalformedRequest, RecordNotFound, ValidationFailed
+from records.errors import ErasureNotFound, InvalidCredentials, MalformedRequest, RecordNotFound, ValidationFailed
 
 JSON = "application/json"
 
@@ -137,3 +137,13 @@ def record_ids(event: Event) -> tuple[int, str]:
     if record_id != query["id"].lower() or not re.fullmatch("[0-9]{1,16}", query["user"]):
         raise RecordNotFound
     return int(query["user"]), record_id
+
+
+def erasure_id(event: Event) -> str:
+    """The id of a receipt in the query. Raises ValidationFailed where it is missing, ErasureNotFound if malformed."""
+    value: str = (event.get("queryStringParameters") or {}).get("id", "").lower()
+    if not value:
+        raise ValidationFailed(("id", "is missing"))
+    if not UUID4.fullmatch(value):
+        raise ErasureNotFound
+    return value

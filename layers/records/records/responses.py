@@ -29,6 +29,7 @@ STATUS: dict[type[RecordsError], HTTPStatus] = {
     errors.MalformedRequest: HTTPStatus.BAD_REQUEST,
     errors.InvalidCredentials: HTTPStatus.UNAUTHORIZED,
     errors.RecordNotFound: HTTPStatus.NOT_FOUND,
+    errors.ErasureNotFound: HTTPStatus.NOT_FOUND,
     errors.EmailTaken: HTTPStatus.CONFLICT,
     errors.IdempotencyConflict: HTTPStatus.CONFLICT,
     errors.AudioTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

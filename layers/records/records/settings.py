@@ -32,6 +32,8 @@ class Settings:
     ffmpeg: str
     daily_seconds: int | None
     stored_seconds: int | None
+    erasures_queue: str
+    log_retention_days: int
 
 
 @cache
@@ -48,6 +50,8 @@ def settings() -> Settings:
         max_upload_bytes=int(env.get("MAX_UPLOAD_BYTES", str(4 * 1024**3))),
         ffmpeg=env.get("FFMPEG", "/opt/bin/ffmpeg"),
         daily_seconds=_hours(env.get("USER_DAILY_HOURS", "0")),
+        erasures_queue=env.get("ERASURES_QUEUE", ""),
+        log_retention_days=int(env.get("LOG_RETENTION_DAYS", "30")),
         stored_seconds=_hours(env.get("USER_STORED_HOURS", "0")),
     )
 

@@ -6,8 +6,9 @@ import base64
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -21,6 +22,17 @@ BLOCK_BYTES = 64 * 1024
 STREAM_BYTES = 1024 * 1024
 STREAM_ATTEMPTS = 3
 PART_BYTES = 8 * 1024 * 1024
+
+
+MAX_DELETED = 1000  # objects in one call: S3's limit
+
+
+class Stored(NamedTuple):
+    """An object; `size` in bytes."""
+
+    key: str
+    size: int
+    modified: datetime
 
 
 class ObjectNotFound(Exception):
@@ -117,6 +129,41 @@ def delete_prefix(prefix: str, keep: str | None = None) -> None:
             for item in page.get("Contents", []):
                 if item["Key"] != keep:
                     s3().delete_object(Bucket=settings().bucket, Key=item["Key"])
+
+
+def delete_all(keys: list[str]) -> None:
+    """Delete at most MAX_DELETED objects in one call. Raises Unavailable."""
+    with faults():
+        answer = s3().delete_objects(
+            Bucket=settings().bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        )
+    if answer.get("Errors"):
+        raise Unavailable
+
+
+def stored(prefix: str) -> Iterator[Stored]:
+    """Every object whose key starts so. Raises Unavailable."""
+    with faults():
+        for page in s3().get_paginator("list_objects_v2").paginate(Bucket=settings().bucket, Prefix=prefix):
+            for item in page.get("Contents", []):
+                yield Stored(item["Key"], item["Size"], item["LastModified"])
+
+
+def multipart_uploads(prefix: str) -> list[tuple[str, str]]:
+    """The key and the id of every upload in parts that is not finished. Raises Unavailable."""
+    with faults():
+        pages = s3().get_paginator("list_multipart_uploads").paginate(Bucket=settings().bucket, Prefix=prefix)
+        return [(item["Key"], item["UploadId"]) for page in pages for item in page.get("Uploads", [])]
+
+
+def abort(key: str, upload_id: str) -> None:
+    """Abort an upload in parts; that it is gone is no error. Raises Unavailable."""
+    with faults():
+        try:
+            s3().abort_multipart_upload(Bucket=settings().bucket, Key=key, UploadId=upload_id)
+        except ClientError as error:
+            if aws_code(error) != "NoSuchUpload":
+                raise
 
 
 def signed_get(key: str, content_disposition: str) -> str:

@@ -34,7 +34,8 @@ class User(Model):
 
     secret: 32 random bytes. With it a client's Idempotency-Key becomes a record's id or a token, so that nobody who
     guesses a key can guess those. replaced_sha256, replaced_by: the hash of the token before this one, and of the key
-    that replaced it; until `repeatable_until` it may repeat that request.
+    that replaced it; until `repeatable_until` it may repeat that request. erased_by, erasure: all that is left of an
+    erased user, the hash of the token that asked for it and the receipt's id.
     """
 
     class Meta(TableMeta):
@@ -50,6 +51,8 @@ class User(Model):
     replaced_sha256 = UnicodeAttribute(null=True)
     replaced_by = UnicodeAttribute(null=True)
     repeatable_until = NumberAttribute(null=True)
+    erased_by = UnicodeAttribute(null=True)
+    erasure = UnicodeAttribute(null=True)
     body_sha256 = UnicodeAttribute(null=True)  # of a sign-up: the name and the e-mail
     expires_at = NumberAttribute(null=True)  # s since 1970; the table's time to live
 
@@ -72,7 +75,7 @@ class User(Model):
         )
         token = str(uuid.uuid4()) if key is None else user._derived("sign-up", key)
         user.token_sha256 = _hash(token)
-        place = cls(_email_key(email), id=user_id, created_at=created_at) if email else None
+        place = cls(email_key(email), id=user_id, created_at=created_at) if email else None
         signup = None
         if key is not None:
             body = _hash(json.dumps([name, email]))
@@ -83,12 +86,12 @@ class User(Model):
                 break
             except TransactWriteError as error:
                 # A timeout is not a failure, and a retry inside the SDK can meet its own first attempt.
-                stored = cls._find(user.pk)
+                stored = cls._read(user.pk)
                 if stored is not None and stored.token_sha256 == user.token_sha256:
                     break
-                if key is not None and signup is not None and (earlier := cls._find(signup.pk)) is not None:
+                if key is not None and signup is not None and (earlier := cls._read(signup.pk)) is not None:
                     return earlier._repeated(key, signup)
-                holder = cls._find(place.pk) if place else None
+                holder = cls._read(place.pk) if place else None
                 if holder and holder.id != user_id:
                     raise EmailTaken from None
                 # Another sign-up with this e-mail or key is being written: soon it is there, or has failed itself.
@@ -100,7 +103,7 @@ class User(Model):
 
     def _repeated(self, key: str, signup: User) -> tuple[int, str, bool]:
         """The answer to a sign-up that repeats the one of this row. Raises IdempotencyConflict, Unavailable."""
-        user = self._find(f"user#{int(self.id)}")
+        user = self.read(int(self.id))
         if user is None or user.secret is None or self.body_sha256 != signup.body_sha256:
             raise IdempotencyConflict(SIGNUP_CONFLICT)
         token = user._derived("sign-up", key)
@@ -120,7 +123,12 @@ class User(Model):
                 transaction.save(signup, condition=new | (User.expires_at <= _now()))
 
     @classmethod
-    def _find(cls, pk: str) -> User | None:
+    def read(cls, user_id: int) -> User | None:
+        """The row of a user, or the tombstone of one who was erased. Raises Unavailable."""
+        return cls._read(f"user#{user_id}")
+
+    @classmethod
+    def _read(cls, pk: str) -> User | None:
         with faults():
             try:
                 found = cls.get(pk, consistent_read=True)
@@ -131,8 +139,8 @@ class User(Model):
     @classmethod
     def authenticate(cls, user_id: int, token: str) -> User:
         """The user whose id and token these are. Raises InvalidCredentials, Unavailable."""
-        hashed = _token_hash(token)
-        user = cls._find(f"user#{user_id}")
+        hashed = token_hash(token)
+        user = cls.read(user_id)
         if user is None or not hmac.compare_digest(user.token_sha256 or "", hashed):
             raise InvalidCredentials
         return user
@@ -144,9 +152,9 @@ class User(Model):
         Both are derived from the old token's hash and the key, so a repeated request gets the same token. Raises
         InvalidCredentials, Unavailable.
         """
-        old, by = _token_hash(token), _hash(key)
+        old, by = token_hash(token), _hash(key)
         for _ in range(2):
-            user = cls._find(f"user#{user_id}")
+            user = cls.read(user_id)
             if user is None or user.secret is None:
                 raise InvalidCredentials
             new = user._derived("token", f"{old}/{key}")
@@ -175,7 +183,7 @@ class User(Model):
     @classmethod
     def name_of(cls, user_id: int) -> str | None:
         """The name of a user, for those who listen; None where there is no such user. Raises Unavailable."""
-        user = cls._find(f"user#{user_id}")
+        user = cls.read(user_id)
         return user.name if user else None
 
     def record_id(self, idempotency_key: str | None) -> str:
@@ -212,7 +220,7 @@ def _in_conflict(error: TransactWriteError) -> bool:
     return any(reason and reason.code == "TransactionConflict" for reason in error.cancellation_reasons)
 
 
-def _token_hash(token: str) -> str:
+def token_hash(token: str) -> str:
     """The hash of a token. Raises InvalidCredentials where it is not a UUID4 at all."""
     try:
         parsed = uuid.UUID(token)
@@ -227,7 +235,7 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _email_key(email: str) -> str:
+def email_key(email: str) -> str:
     """The key of an e-mail, the same whatever its letter case: NFKC and full case folding (Unicode 3.13, D147).
 
     Folding can undo the normalization, so it is normalized twice.
