@@ -63,7 +63,7 @@ CLIENTS: dict[str, list[str]] = {
     "manage": ["Recording", "User"],
     "listen": ["Recording", "User"],
     "convert_upload": ["Recording", "s3"],
-    "remove_audio": ["s3"],
+    "remove_audio": ["Recording", "s3"],
     "erase_user": ["Recording", "s3"],
 }
 

@@ -308,6 +308,7 @@ def test_fail(user: User, error: RecordsError, left: float, code: str, reason: s
     ("state", "error", "audio", "fails"),
     [
         ("a ticket", BAD, None, True),
+        ("a ticket", BAD, A, True),
         ("failed by us", BAD, None, False),
         ("too long", BAD, None, False),
         # What is wrong with an upload is nothing against the audio that the key brought in a request.
@@ -328,6 +329,8 @@ def test_fail_from_every_state(user: User, state: str, error: RecordsError, audi
     row.fail(error, audio)
     if fails:
         assert (held()["status"], held()["error_code"]) == ({"S": "failed"}, {"S": error.code})
+        if audio:
+            assert (held()["wav_sha256"], held()["wav_bytes"]) == ({"S": audio.sha256}, {"N": str(audio.bytes)})
     else:
         assert held() == before
     assert row.serialize() == Recording.from_raw_data(held()).serialize()
@@ -389,3 +392,14 @@ def test_the_repeated_commit_of_one_attempt(user: User, wav: Wav) -> None:
     late = Recording.find(int(user.id), row.id)
     assert row.complete(wav, A, MP3, "attempt-1") is True
     assert late.complete(wav, A, MP3, "attempt-1") is True
+
+
+def test_a_row_that_has_just_failed_is_not_claimed(user: User) -> None:
+    """It failed between the look at it and the claim: the verdict is on audio that nobody compared."""
+    row = row_in("a ticket", user)
+    late = Recording.find(int(user.id), row.id)
+    row.fail(BAD)
+    row.update(actions=[Recording.expires_at.set(int(time.time()) + 50)])  # so that this alone refuses nothing
+    before = held()
+    assert late._adopt(A) is False
+    assert held() == before

@@ -270,3 +270,54 @@ def test_rows_that_are_made_or_changed_are_no_business_of_its(account: Account, 
         item["eventName"] = name
     assert remove_with(event) == []
     assert objects() == sorted([row.upload_key, ready.mp3_key()])
+
+
+# ---------------------------------------------------------------- audio that no row names
+
+
+def look_again(*keys: str) -> list[dict[str, str]]:
+    """What the delayed queue delivers a quarter of an hour after each MP3 was stored."""
+    event = {"Records": [events.queued(events.object_created(key))["Records"][0] for key in keys]}
+    failed: list[dict[str, str]] = function("remove_audio").lambda_handler(event, Context())["batchItemFailures"]
+    return failed
+
+
+def test_audio_of_a_ready_row_stays(ready: Recording) -> None:
+    assert look_again(ready.mp3_key()) == []
+    assert_holds(ready.id)
+
+
+def test_audio_of_a_row_made_before_attempts_had_keys_stays(ready: Recording) -> None:
+    old = f"{ready.mp3_prefix}{ready.mp3_sha256}.mp3"
+    events.upload(old, content(ready.mp3_key()))
+    ready.update(actions=[Recording.mp3_attempt.remove()])
+    assert look_again(old) == []
+    assert old in objects()
+
+
+def test_audio_that_no_row_names_goes(account: Account, ready: Recording) -> None:
+    """Another attempt's beside the ready row's, a pending row's, and that of a row which is gone."""
+    gone, pending = reserve(account, "gone"), reserve(account, "pending")
+    keys = [row.mp3_key("0" * 64) for row in (ready, pending, gone)]
+    for key in keys:
+        events.upload(key, b"mp3")
+    events.remove_rows([image_of(gone)])
+    assert look_again(*keys) == []
+    assert objects() == [ready.mp3_key()]
+
+
+def test_fault_at_the_second_look(ready: Recording) -> None:
+    """It is looked at again; the next message is not held up."""
+    stray = ready.mp3_key("0" * 64)
+    events.upload(stray, b"mp3")
+    with Injector(Fault("http_500", Call("dynamodb", "GetItem", 1), "always")).active():
+        event = events.queued(events.object_created(stray))
+        failed = function("remove_audio").lambda_handler(event, Context())["batchItemFailures"]
+        assert failed == [{"itemIdentifier": event["Records"][0]["messageId"]}]
+    assert look_again(stray) == []
+    assert_holds(ready.id)
+
+
+def test_message_that_tries_out_the_queue() -> None:
+    event = events.queued({"Service": "Amazon S3", "Event": "s3:TestEvent"})
+    assert function("remove_audio").lambda_handler(event, Context()) == {"batchItemFailures": []}

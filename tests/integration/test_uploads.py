@@ -651,9 +651,10 @@ def test_upload_of_what_was_sent_already(client: EventClient, account: Account) 
     asked = ticket(client, account, "k")
     sent = send(client, account, WAV, key="k")
     assert (sent.status, sent.json["id"]) == (201, asked["id"])
-    for wav in (WAV, OTHER, RUBBISH):
+    conflict = send(client, account, OTHER, key="k").json
+    for wav, about in ((WAV, {}), (OTHER, {"rejected_upload": conflict}), (RUBBISH, {"rejected_upload": conflict})):
         arrived(upload(asked, wav))
-        assert look(client, asked, "application/json").json == sent.json
+        assert look(client, asked, "application/json").json == sent.json | about
         assert_holds(asked["id"])
 
 
@@ -732,7 +733,7 @@ def test_good_audio_never_gets_the_verdict_of_other_audio(client: EventClient, a
     assert (sent.status, sent.json["code"]) == (409, "idempotency_conflict")
     again = send(client, account, WAV, key="k")
     assert (again.status, again.json["code"]) == (409, "idempotency_conflict")
-    assert record_of(asked).wav_sha256 is None
+    assert record_of(asked).wav_sha256 == hashlib.sha256(RUBBISH).hexdigest()
 
 
 def test_row_past_its_time_that_another_attempt_turns_ready(

@@ -41,6 +41,7 @@ CRASHES = "tests/integration/test_crashes.py"
 UPLOADS = "tests/integration/test_uploads.py"
 REMOVAL = "tests/integration/test_removal.py"
 RECORDINGS = "tests/integration/test_recordings.py"
+INTERLEAVINGS = "tests/integration/test_interleavings.py"
 WAV = "tests/unit/test_wav.py"
 MP3 = "tests/unit/test_mp3.py"
 TEMPLATE = "tests/unit/test_template.py"
@@ -72,8 +73,8 @@ MUTANTS = (
     Mutant(
         "the owner is in the key",
         RECORDINGS_PY,
-        "row = cls.get(user, record_id, consistent_read=True)",
-        "row = next((r for r in cls.scan() if r.id == record_id), None)",
+        "return cls.get(user, record_id, consistent_read=True)",
+        "return next((r for r in cls.scan() if r.id == record_id), None)",
         f"{CONTRACT} -k unknown",
     ),
     Mutant(
@@ -281,18 +282,82 @@ MUTANTS = (
     Mutant(
         "what a killed conversion left is removed",
         CONVERSION,
-        "    _clear_up_after_the_killed()\n    with",
+        "    _remove_stale_workdirs()\n    with",
         "    with",
         f"{CRASHES} -k leaves",
     ),
     Mutant(
         "a conversion that goes on keeps its directory",
         CONVERSION,
-        "time.time() - _LONGEST_SECONDS",
+        "time.time() - MAX_LIFETIME",
         "time.time() + 9",
         f"{CRASHES} -k leaves",
     ),
     # --- nothing lost
+    # --- what attempts at once must not do to each other
+    Mutant(
+        "an MP3's key is of one attempt",
+        CONVERSION,
+        "attempt = str(uuid.uuid4())",
+        "attempt = conversion.sha256",
+        INTERLEAVINGS,
+    ),
+    Mutant(
+        "a row is adopted in the state that was read",
+        RECORDINGS_PY,
+        "return not changes or self._write(condition, **changes)",
+        "return not changes or self._write(Recording.id.exists(), **changes)",
+        INTERLEAVINGS,
+    ),
+    Mutant(
+        "a row that has just failed is not claimed",
+        RECORDINGS_PY,
+        "        condition = Recording.status == PENDING\n        if audio is not None and claim:",
+        "        condition = Recording.id.exists()\n        if audio is not None and claim:",
+        f"{RECORDINGS} -k failed",
+    ),
+    Mutant(
+        "a row past its time is left to its removal",
+        CONVERSION,
+        "if row is None or row.generation != removed.generation:",
+        "if row is None or row.expired or row.generation != removed.generation:",
+        INTERLEAVINGS,
+    ),
+    Mutant(
+        "a verdict is on the version that was read",
+        CONVERSION,
+        "row.fail(error, _audio_of(source))",
+        "row.fail(error, _audio_of(storage.S3Source(upload.key)))",
+        INTERLEAVINGS,
+    ),
+    Mutant(
+        "the attempts are counted",
+        RECORDINGS_PY,
+        "if begun >= MAX_ATTEMPTS:",
+        "if False:",
+        f"{RECORDINGS} -k attempts",
+    ),
+    Mutant(
+        "an attempt that may be alive is waited for",
+        RECORDINGS_PY,
+        "if time.time() <= last_begun + MAX_LIFETIME:",
+        "if False:",
+        f"{RECORDINGS} -k attempts",
+    ),
+    Mutant(
+        "audio that a ready row names stays",
+        REMOVE,
+        "if row is None or row.status != READY or row.mp3_key() != key:",
+        "if True:",
+        REMOVAL,
+    ),
+    Mutant(
+        "a ready record without its MP3 is noticed",
+        GET,
+        "raise recording.object_missing() from None",
+        "raise Unavailable from None",
+        f"{UPLOADS} -k without_its",
+    ),
     Mutant(
         "a row is reserved on a condition",
         RECORDINGS_PY,
@@ -303,23 +368,23 @@ MUTANTS = (
     Mutant(
         "other audio under a key is refused",
         RECORDINGS_PY,
-        "if audio is not None and self.wav_sha256 != audio.sha256:",
+        "if audio is not None and self.wav_sha256 != audio.sha256 and not (claim and self.status == PENDING):",
         "if False:",
         f"{CONTRACT} -k key",
     ),
     Mutant(
         "the first audio claims a ticket's row",
         RECORDINGS_PY,
-        "self._write(Recording.wav_sha256.does_not_exist(), wav_sha256",
-        "self._write(Recording.id.exists(), wav_sha256",
-        UPLOADS,
+        "            condition &= Recording.wav_sha256.does_not_exist()\n        until",
+        "        until",
+        f"{UPLOADS} {INTERLEAVINGS}",
     ),
     Mutant(
         "a write is conditional on the generation",
         RECORDINGS_PY,
-        "condition=(Recording.generation == self.generation) & condition",
-        "condition=condition",
-        RECORDINGS,
+        "actions=actions, condition=(Recording.generation == self.generation) & condition",
+        "actions=actions, condition=condition",
+        f"{RECORDINGS}",
     ),
     Mutant(
         "a lost answer is read back (reserve)",
@@ -373,23 +438,23 @@ MUTANTS = (
     Mutant(
         "only a row that may be converted turns ready",
         RECORDINGS_PY,
-        "            _convertible() & same_audio,\n            status=READY",
-        "            same_audio,\n            status=READY",
-        RECORDINGS,
+        "            (Recording.status == PENDING) & same_audio,\n",
+        "            same_audio,\n",
+        f"{RECORDINGS}",
     ),
     Mutant(
         "only the row's own audio turns it ready",
         RECORDINGS_PY,
-        "            _convertible() & same_audio,\n            status=READY",
-        "            _convertible(),\n            status=READY",
-        RECORDINGS,
+        "            (Recording.status == PENDING) & same_audio,\n",
+        "            Recording.status == PENDING,\n",
+        f"{RECORDINGS}",
     ),
     Mutant(
         "an upload does not fail another audio's row",
         RECORDINGS_PY,
-        "_convertible() if ours else _convertible() & same_audio",
-        "_convertible()",
-        UPLOADS,
+        "            condition &= Recording.wav_sha256.does_not_exist() | (Recording.wav_sha256 == audio.sha256)\n",
+        "",
+        f"{UPLOADS}",
     ),
     Mutant(
         "a row past its time is gone",
@@ -401,9 +466,9 @@ MUTANTS = (
     Mutant(
         "a row is not removed before its time",
         RECORDINGS_PY,
-        " & (Recording.expires_at <= int(time.time()))",
-        "",
-        REMOVAL,
+        "found._remove(Recording.expires_at <= int(time.time()))",
+        "found._remove(Recording.id.exists())",
+        f"{REMOVAL}",
     ),
     Mutant(
         "a row that goes meanwhile makes way",
@@ -415,8 +480,8 @@ MUTANTS = (
     Mutant(
         "a row lives as long as its event may wait",
         RECORDINGS_PY,
-        "self._outlive(REPLAY_SECONDS)",
-        "self._outlive(PENDING_SECONDS)",
+        "until = max(self.expires_at, _in(REPLAY_SECONDS))",
+        "until = _in(PENDING_SECONDS)",
         f"{UPLOADS} {RECORDINGS} -k 'outlives or begin'",
     ),
     Mutant(
@@ -429,36 +494,36 @@ MUTANTS = (
     Mutant(
         "without a key the record is the caller's",
         CONVERSION,
-        "return row, made or key is None",
-        "return row, made",
+        "return Sent(row, made or key is None)",
+        "return Sent(row, made)",
         f"{FAULTS} -k 'Send and lost'",
     ),
     Mutant(
         "a late attempt's MP3 goes with its row",
         CONVERSION,
-        "        storage.delete_prefix(Recording(user",
-        "        print(Recording(user",
+        "    if row.status != PENDING:\n        _delete_other_attempts(row)\n",
+        "",
         f"{CRASHES} -k gone",
     ),
     Mutant(
         "an upload of other audio is dropped",
         CONVERSION,
-        "    except IdempotencyConflict:\n        pass  #",
-        "    except ZeroDivisionError:\n        pass  #",
-        f"{UPLOADS} -k 'audio'",
+        "    except IdempotencyConflict:\n        row.reject_upload()\n",
+        "",
+        f"{UPLOADS} -k audio",
     ),
     Mutant(
         "an event is for its generation",
         CONVERSION,
-        "if row.generation != generation:",
-        "if False:",
+        "if row is None or row.generation != removed.generation:",
+        "if row is None:",
         f"{UPLOADS} -k earlier",
     ),
     Mutant(
         "a final row is not converted again",
         CONVERSION,
-        "if not row.final and not _attempt",
-        "if not _attempt",
+        "            if row.status == PENDING:\n                _attempt",
+        "            if True:\n                _attempt",
         f"{UPLOADS} -k 'second or after'",
     ),
     Mutant(
@@ -471,23 +536,23 @@ MUTANTS = (
     Mutant(
         "who lost takes its MP3 back",
         CONVERSION,
-        "    storage.delete(key)  # another attempt was first",
-        "    pass  #",
+        "    storage.delete(key)\n    if row.status == FAILED:",
+        "    if row.status == FAILED:",
         f"{UPLOADS} -k 'different or requests'",
     ),
     Mutant(
         "the WAV goes when it is converted",
         CONVERSION,
-        ".mp3_prefix)\n    storage.delete(key)",
-        ".mp3_prefix)",
+        "    storage.delete(upload.key)\n",
+        "",
         f"{UPLOADS} -k ready",
     ),
     Mutant(
         "a fault of ours is said in the row",
         CONVERSION,
-        "        row.fail(ConversionError())\n",
-        "",
-        f"{UPLOADS} -k fault",
+        "            row.fail(ConversionError())\n",
+        "            pass\n",
+        f"{UPLOADS} -k used_up",
     ),
     Mutant(
         "a fault of ours has the event sent again",
@@ -499,8 +564,8 @@ MUTANTS = (
     Mutant(
         "a timeout keeps the WAV",
         CONVERSION,
-        'extra={"record": row.id})\n        return False',
-        'extra={"record": row.id})',
+        'extra={"record": row.id})\n            return\n',
+        'extra={"record": row.id})\n',
         f"{UPLOADS} {REMOVAL} -k time",
     ),
     Mutant(
@@ -516,9 +581,9 @@ MUTANTS = (
     Mutant(
         "an object that is not there is no upload",
         CONVERSION,
-        "    except storage.Missing:\n        return False",
-        "    except storage.Missing:\n        return True",
-        UPLOADS,
+        "        except storage.ObjectNotFound:\n            return  #",
+        "        except storage.ObjectNotFound:\n            pass  #",
+        f"{UPLOADS}",
     ),
     Mutant(
         "S3 compares the SHA-256",

@@ -214,15 +214,24 @@ def test_the_queues(dev: Template) -> None:
         "RedrivePolicy": {"deadLetterTargetArn": "FailedConversionsQueue.Arn", "maxReceiveCount": MAX_ATTEMPTS + 1},
         "SqsManagedSseEnabled": True,
     }
-    queues = of_type(dev, "AWS::SQS::Queue")
     erasures = uploads | {"RedrivePolicy": {"deadLetterTargetArn": "FailedErasuresQueue.Arn", "maxReceiveCount": 20}}
-    assert queues == {
+    stored = {
+        "DelaySeconds": 900,
+        "VisibilityTimeout": 6 * dev["RemoveAudioFunction"]["Properties"]["Timeout"],
+        "MessageRetentionPeriod": 4 * 24 * 3600,
+        "RedrivePolicy": {"deadLetterTargetArn": "FailedRemovalsQueue.Arn", "maxReceiveCount": 5},
+        "SqsManagedSseEnabled": True,
+    }
+    assert of_type(dev, "AWS::SQS::Queue") == {
         "UploadsQueue": uploads,
+        "StoredAudioQueue": stored,
         "ErasuresQueue": erasures,
         "FailedConversionsQueue": failures,
         "FailedRemovalsQueue": failures,
         "FailedErasuresQueue": failures,
     }
+    functions = of_type(dev, "AWS::Lambda::Function").values()
+    assert stored["DelaySeconds"] >= max(f["Timeout"] for f in functions), "whoever stored an MP3 is not running then"
     assert uploads["VisibilityTimeout"] > MAX_LIFETIME, "a message may come again only when no attempt is alive"
     assert dev["ConvertUploadFunction"]["Properties"]["Timeout"] == MAX_LIFETIME
 
@@ -419,13 +428,18 @@ def test_uploads_are_converted_when_they_arrive(dev: Template) -> None:
                 "Event": "s3:ObjectCreated:*",
                 "Filter": {"S3Key": {"Rules": [{"Name": "prefix", "Value": "uploads/"}]}},
                 "Queue": "UploadsQueue.Arn",
-            }
+            },
+            {
+                "Event": "s3:ObjectCreated:*",
+                "Filter": {"S3Key": {"Rules": [{"Name": "prefix", "Value": "records/"}]}},
+                "Queue": "StoredAudioQueue.Arn",
+            },
         ]
     }
-    assert listed(dev["AudioBucket"]["DependsOn"]) == ["UploadsQueuePolicy"], "S3 checks that it may send"
+    assert listed(dev["AudioBucket"]["DependsOn"]) == ["BucketEventsPolicy"], "S3 checks that it may send"
     assert of_type(dev, "AWS::SQS::QueuePolicy") == {
-        "UploadsQueuePolicy": {
-            "Queues": ["UploadsQueue"],
+        "BucketEventsPolicy": {
+            "Queues": ["UploadsQueue", "StoredAudioQueue"],
             "PolicyDocument": {
                 "Version": "2012-10-17",
                 "Statement": [
@@ -434,7 +448,7 @@ def test_uploads_are_converted_when_they_arrive(dev: Template) -> None:
                         "Effect": "Allow",
                         "Principal": {"Service": "s3.amazonaws.com"},
                         "Action": "sqs:SendMessage",
-                        "Resource": "UploadsQueue.Arn",
+                        "Resource": ["UploadsQueue.Arn", "StoredAudioQueue.Arn"],
                         "Condition": {
                             "ArnEquals": {"aws:SourceArn": BUCKET},
                             "StringEquals": {"aws:SourceAccount": "AWS::AccountId"},
@@ -450,6 +464,15 @@ def test_uploads_are_converted_when_they_arrive(dev: Template) -> None:
         "BatchSize": 1,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "ScalingConfig": {"MaximumConcurrency": 20},
+    }
+
+
+def test_stored_audio_is_looked_at_once_more(dev: Template) -> None:
+    assert dev["StoredAudio"]["Properties"] == {
+        "EventSourceArn": "StoredAudioQueue.Arn",
+        "FunctionName": "RemoveAudioFunction",
+        "BatchSize": 10,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
     }
 
 
@@ -550,6 +573,10 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("s3:DeleteObject", f"{BUCKET}/records/*"),
         ("s3:DeleteObject", f"{BUCKET}/uploads/*"),
         ("sqs:SendMessage", "FailedRemovalsQueue.Arn"),
+        ("dynamodb:GetItem", "RecordsTable.Arn"),
+        ("sqs:ReceiveMessage", "StoredAudioQueue.Arn"),
+        ("sqs:DeleteMessage", "StoredAudioQueue.Arn"),
+        ("sqs:GetQueueAttributes", "StoredAudioQueue.Arn"),
     },
 }
 

@@ -132,13 +132,16 @@ def _attempt(row: Recording, upload: Upload, deadline: float) -> None:
 
     Raises OurFault where another attempt may succeed, RecordNotFound, ObjectNotFound.
     """
+    source = storage.S3Source(upload.key)
     try:
-        _convert_object(row, upload.key, deadline)
+        _convert_object(row, source, deadline)
     except IdempotencyConflict:
         row.reject_upload()
-    except (AudioRejected, ConversionTimeout) as error:
+    except ConversionTimeout as error:
         row.fail(error)
-        if row.status != FAILED:  # the key's audio came in a request, and it is not this
+    except AudioRejected as error:
+        row.fail(error, _audio_of(source))
+        if row.status != FAILED:
             row.reject_upload()
     except (RecordNotFound, storage.ObjectNotFound):
         raise
@@ -151,10 +154,8 @@ def _attempt(row: Recording, upload: Upload, deadline: float) -> None:
         raise ConversionError from error
 
 
-def _convert_object(row: Recording, key: str, deadline: float) -> None:
-    """Convert an object of the storage, and commit its row. Raises ObjectNotFound, and what `inspect`, `mp3.convert`
-    and `_store` raise."""
-    source = storage.S3Source(key)
+def _convert_object(row: Recording, source: storage.S3Source, deadline: float) -> None:
+    """Convert an object of the storage, and commit its row. Raises what `inspect`, `mp3.convert` and `_store` raise."""
     if row.wav_bytes not in (None, source.size):
         raise IdempotencyConflict
     wav = inspect(source)
@@ -165,6 +166,16 @@ def _convert_object(row: Recording, key: str, deadline: float) -> None:
 
     with _converted(wav, _data(source, wav, digest), deadline, ranges) as conversion:
         _store(row, wav, Audio(source.size, digest.hexdigest()), conversion)
+
+
+def _audio_of(source: storage.S3Source) -> Audio | None:
+    """The size and the SHA-256 of an object, unless a request could not hold it. Raises ObjectNotFound, Unavailable."""
+    if source.size > MAX_DIRECT_BYTES:
+        return None
+    digest = hashlib.sha256()
+    for piece in source.stream():
+        digest.update(piece)
+    return Audio(source.size, digest.hexdigest())
 
 
 def _data(source: storage.S3Source, wav: Wav, digest: hashlib._Hash) -> Iterator[memoryview]:

@@ -379,22 +379,25 @@ class Recording(Model):
     def fail(self, error: RecordsError, audio: Audio | None = None) -> None:
         """Turn the row `failed`, unless it is final or gone. Raises Unavailable.
 
-        What is wrong with an upload says nothing of the audio that the same key brought in a request: `audio` is given
-        where the verdict is on that.
+        A verdict on audio is never given to other audio: `audio` is what it is on, and None where that is more than a
+        request could have brought under the same key.
         """
-        condition = Recording.status == PENDING
         ours = not isinstance(error, AudioRejected)
-        if not ours:
-            condition &= Recording.wav_sha256 == audio.sha256 if audio else Recording.wav_sha256.does_not_exist()
+        condition = Recording.status == PENDING
+        changes: dict[str, Any] = {
+            "status": FAILED,
+            "error_code": error.code,
+            "error_message": error.message,
+            "error_reason": error.details.get("reason") if isinstance(error, UnplayableAudio) else None,
+            "expires_at": _in(REPLAY_SECONDS if ours else PENDING_SECONDS),
+        }
+        if audio:
+            condition &= Recording.wav_sha256.does_not_exist() | (Recording.wav_sha256 == audio.sha256)
+            changes |= {"wav_sha256": audio.sha256, "wav_bytes": audio.bytes}
+        elif not ours:
+            condition &= Recording.wav_sha256.does_not_exist()
         with suppress(RecordNotFound):
-            self._write(
-                condition,
-                status=FAILED,
-                error_code=error.code,
-                error_message=error.message,
-                error_reason=error.details.get("reason") if isinstance(error, UnplayableAudio) else None,
-                expires_at=_in(REPLAY_SECONDS if ours else PENDING_SECONDS),
-            )
+            self._write(condition, **changes)
 
     def reject_upload(self) -> None:
         """Note that an upload was dropped, for its sender to see. Raises Unavailable."""

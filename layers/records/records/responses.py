@@ -95,6 +95,8 @@ def record_body(event: Event, recording: Recording, *, waveform: bool = True) ->
         "status": recording.status,
         "created_at": recording.created_at,
     }
+    if recording.rejected_upload:
+        body["rejected_upload"] = error_body(errors.IdempotencyConflict())
     if recording.status == "failed":
         return body | error_body(recording.error)
     if recording.status == "ready":

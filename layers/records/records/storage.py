@@ -205,6 +205,8 @@ class S3Source:
     def __init__(self, key: str) -> None:
         self._key = key
         head: Any = _call("head_object", key)
+        if not {"ContentLength", "ETag"} <= head.keys():
+            raise Unavailable  # a damaged response, which botocore does not notice
         self.size: int = head["ContentLength"]
         self._etag: str = head["ETag"]
         self._block = b""
