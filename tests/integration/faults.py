@@ -33,6 +33,7 @@ from urllib3.exceptions import ReadTimeoutError as Urllib3ReadTimeoutError
 from records import aws
 from records.recordings import Recording
 from records.users import User
+from tests.conftest import MEASURED
 
 # What may go wrong. `garbled` and `lost` calls were carried out.
 KINDS = ("connect", "timeout", "http_500", "http_503", "throttled", "denied", "garbled", "lost")
@@ -335,10 +336,10 @@ class Tally:
         for name, value in values.items():
             kept[name] = max(kept[name], round(value))
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         for title, counts in self.counts.items():
             texts = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items()]
-            terminalreporter.write_line(f"{title}: {', '.join(texts)}")
+            session.config.stash.setdefault(MEASURED, []).append(f"{title}: {', '.join(texts)}")
 
     def print_with(self, config: pytest.Config) -> None:
         if not config.pluginmanager.is_registered(self):

@@ -137,7 +137,7 @@ class Service(World):
         self.meanwhile = meanwhile
         self.findings: list[str] = []
         self.now = 1_800_000_000.0
-        self.user = User(f"user#{USER}", id=USER, idempotency_secret=bytes(32))
+        self.user = User(f"user#{USER}", id=USER, secret=bytes(32))
         self.tickets: dict[str, Recording] = {}
         self.events: dict[int, dict[str, Any]] = {}  # of the uploads that have arrived, by the number of the attempt
 
@@ -180,11 +180,9 @@ class Service(World):
         self.tell_of_removals()
 
     def deletion(self) -> None:
-        """Somebody deletes each record."""
-        for place in sorted({("7", self.user.record_id(attempt.key)) for attempt in self.attempts}):
-            self.pause(Touched("row", "/".join(place)))
-            if place in self.rows:
-                self.cloud.remove(place)
+        """The owner deletes each record; the stream tells of it."""
+        for record_id in sorted({self.user.record_id(attempt.key) for attempt in self.attempts}):
+            Recording.discard(USER, record_id)
         self.tell_of_removals()
 
     def remove_if_past(self, place: tuple[str, ...]) -> None:
