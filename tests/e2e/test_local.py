@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import shlex
 import signal
 import socket
 import subprocess
@@ -96,6 +97,17 @@ def test_the_printed_lines_work(cloud: Cloud, tmp_path: Path) -> None:
     mp3 = (tmp_path / "sample.mp3").read_bytes()
     assert (len(mp3), hashlib.sha256(mp3).hexdigest()) == (record["mp3"]["bytes"], record["mp3"]["sha256"])
     assert (record["duration"], record["channels"], record["sample_rate"]) == (3, 1, 44100)
+
+
+def test_the_lines_of_the_readme_work(cloud: Cloud, tmp_path: Path) -> None:
+    """Those under "Use it" with curl, pasted as they are, for another port."""
+    for _ in curl_lines(cloud):
+        pass  # writes the sample
+    lines = (ROOT / "README.md").read_text().partition("## Use it")[2].partition("```sh\n")[2].partition("```")[0]
+    lines = lines.replace("http://127.0.0.1:8000", cloud.url).replace(".local/8000", shlex.quote(str(cloud.folder)))
+    subprocess.run(["bash", "-euc", lines], cwd=tmp_path, check=True)
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert hashlib.sha256((tmp_path / "recording.mp3").read_bytes()).hexdigest() == record["mp3"]["sha256"]
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
