@@ -16,8 +16,10 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -382,25 +384,45 @@ def test_a_source_of_unknown_bytes_is_refused(tools: None, tmp_path: Path) -> No
         done = build("layer", tmp_path / "layer", LAYER_ARCHITECTURE=HOST, RECORDS_FFMPEG=way, **given)
         digest = hashlib.sha256(b"not what was released").hexdigest()
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith(f"FFMPEG_TARBALL: its SHA-256 {digest} is none of those in build.py (7.1.5 ")
+        assert done.stderr.startswith(f"FFMPEG_TARBALL: its SHA-256 {digest} is none of those in recipe.py (7.1.5 ")
 
 
-def test_a_mirror_without_these_versions_is_told(tools: None, tmp_path: Path) -> None:
-    """As when Debian has replaced them. The mirror is an empty folder; what this machine has kept is out of sight."""
-    if not Path("/usr/lib/apt/apt-helper").exists():
-        pytest.skip("no apt here")
-    (tmp_path / "mirror").mkdir()
-    (tmp_path / "sources.list").write_text(f"deb [trusted=yes] file:{tmp_path}/mirror stable main\n")
-    (tmp_path / "apt.conf").write_text(
-        f'Dir::Etc::sourcelist "{tmp_path}/sources.list";\nDir::Etc::sourceparts "/dev/null";\n'
-    )
-    environment = {"APT_CONFIG": str(tmp_path / "apt.conf"), "RECORDS_CACHE": str(tmp_path / "cache")}
+def test_an_archive_out_of_reach_is_told(tools: None, tmp_path: Path) -> None:
+    """A proxy that does not answer; what this machine has kept is out of sight."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        proxy = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    environment = {"http_proxy": proxy, "no_proxy": "", "RECORDS_CACHE": str(tmp_path / "cache")}
     done = build("layer", tmp_path / "layer", LAYER_ARCHITECTURE=HOST, RECORDS_FFMPEG="source", **environment)
     assert (done.returncode, done.stdout) == (1, "")
+    refused = "cannot be downloaded: <urlopen error [Errno 111] Connection refused>"
     assert done.stderr == (
-        f"ffmpeg for {HOST} is not built from source: apt's mirror does not give ffmpeg 7.1.5's source (any more, or "
-        "now); apt's mirror does not give ffmpeg 9.0.2's source (any more, or now).\n"
+        f"ffmpeg for {HOST} is not built from source: the source of ffmpeg 7.1.5 {refused}; "
+        f"the source of ffmpeg 9.0.2 {refused}.\n"
     )
+
+
+def test_another_file_in_the_archive_is_refused(tools: None, tmp_path: Path) -> None:
+    """Whoever answers in the archive's place: here a proxy that has the same for everything."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"not what was released")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever).start()
+        proxy = f"http://127.0.0.1:{server.server_port}"
+        environment = {"http_proxy": proxy, "no_proxy": "", "RECORDS_CACHE": str(tmp_path / "cache")}
+        done = build("layer", tmp_path / "layer", LAYER_ARCHITECTURE=HOST, RECORDS_FFMPEG="source", **environment)
+        server.shutdown()
+    assert done.returncode == 1
+    assert "what http://deb.debian.org/debian has as ffmpeg_7.1.5.orig.tar.xz is another file; what" in done.stderr
+    assert not (tmp_path / "layer").exists()
 
 
 def test_a_broken_build_is_told_with_its_log(tools: None, tmp_path: Path) -> None:
