@@ -82,7 +82,7 @@ types:
 	@.venv/bin/mypy
 
 template:
-	@$(SAM) validate --lint >/dev/null
+	@said=$$($(SAM) validate --lint 2>&1) || { echo "$$said"; exit 1; }
 	@.lint/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml
 	@.lint/bin/checkov --config-file .checkov.yaml
 
