@@ -79,6 +79,15 @@ def host_architecture() -> str:
     return {"aarch64": "arm64", "amd64": "x86_64"}.get(machine, machine)
 
 
+def host_features() -> set[str]:
+    """What this machine's processor can do, in the kernel's words."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return {word for line in lines if line.lower().startswith(("flags", "features")) for word in line.split()}
+
+
 def output(*command: str) -> str:
     environment = {**os.environ, "LC_ALL": "C"}
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()

@@ -105,6 +105,13 @@ LAME_FLAGS = (
 )
 LAME_FLAGS_OF = {"arm64": (), "x86_64": ("-DHAVE_XMMINTRIN_H", "-DMIN_ARCH_SSE")}
 
+# The encoder is where the time goes, so LAME is compiled for the processors that Lambda has: Graviton2, and x86-64 with
+# AVX2. A build for this machine is too where this machine can run it, by the features that Linux names.
+PROCESSOR = {
+    "arm64": ("-mcpu=neoverse-n1", {"atomics", "asimdrdm", "asimddp", "asimdhp"}),
+    "x86_64": ("-march=x86-64-v3", {"avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}),
+}
+
 WHEEL = "imageio-ffmpeg==0.6.0"
 
 

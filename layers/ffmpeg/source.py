@@ -21,13 +21,14 @@ from kept import (
     cache,
     elf,
     host_architecture,
+    host_features,
     is_whole,
     keep,
     kept_folder,
     output,
     sha256_of,
 )
-from recipe import ARCHIVE, CONFIGURE, FFMPEG, LAME, LAME_FLAGS, LAME_FLAGS_OF, Source
+from recipe import ARCHIVE, CONFIGURE, FFMPEG, LAME, LAME_FLAGS, LAME_FLAGS_OF, PROCESSOR, Source
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,10 @@ class Toolchain:
         return [f"--arch={'aarch64' if self.architecture == 'arm64' else 'x86_64'}", *cross, *assembler]
 
     def lame_flags(self) -> list[str]:
-        return [*LAME_FLAGS, *LAME_FLAGS_OF[self.architecture]]
+        flag, features = PROCESSOR[self.architecture]
+        here = os.environ.get("LAYER_ARCHITECTURE") == "host"
+        tuned = [flag] if not here or features <= host_features() else []
+        return [*LAME_FLAGS, *LAME_FLAGS_OF[self.architecture], *tuned]
 
 
 def from_source(architecture: str, only_kept: bool) -> Path:
