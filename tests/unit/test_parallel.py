@@ -242,6 +242,64 @@ def test_processors(memory: str, shown: int, used: int, monkeypatch: pytest.Monk
     assert processors() == used
 
 
+# --- The stream ------------------------------------------------------------------------------------------------------
+
+
+def parts(path: Path, plan: Plan) -> tuple[bytes, mpeg.Info, bytes]:
+    """The Info frame, what it says, and the frames."""
+    info = mpeg.whole(path, plan.stream)
+    assert info is not None
+    mp3 = path.read_bytes()[len(mpeg.EMPTY_ID3) :]
+    return mp3[: info.size], info, mp3[info.size :]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", RATES)
+def test_every_bit_rate(rate: int, channels: int, tmp_path: Path) -> None:
+    """Each frame is where its number says, and the Info frame can be written to the byte as ffmpeg does."""
+    for number, bitrate in enumerate(BITRATES):
+        reader = Reader(wav(fmt(channels=channels, rate=rate), pcm16("noise", 3000 + 500 * number, rate, channels, 1)))
+        plan = Plan.of(reader.wav, bitrate)
+        head, info, frames = parts(to_mp3(reader, tmp_path, 1, bitrate=bitrate).path, plan)
+        assert (len(head), len(frames)) == (info.size, plan.stream.offset(info.frames))
+        assert mpeg.crc16(frames) == info.crc
+        assert mpeg.info_frame(head, plan.stream, info.frames, info.padding, info.crc) == head
+
+
+@pytest.mark.parametrize("seconds", [1, 10, 11, 21, 43, 90])
+def test_info_frame_of_any_length(seconds: int, tmp_path: Path) -> None:
+    """ffmpeg halves its table of sizes at every 400, 800, 1600 ... frames. The template is of a second's stream."""
+    template = Reader(wav(fmt(rate=44100), bytes(2 * 44100)))
+    plan = Plan.of(template.wav, 64)
+    short, *_ = parts(to_mp3(template, tmp_path, 1).path, plan)
+    head, info, _ = parts(to_mp3(Reader(wav(fmt(rate=44100), bytes(2 * 44100 * seconds + 88))), tmp_path, 1).path, plan)
+    assert mpeg.info_frame(short, plan.stream, info.frames, info.padding, info.crc) == head
+
+
+@pytest.mark.parametrize("where", [0, 1, 2, 3])
+@pytest.mark.parametrize("frame", [0, 1, 20, -1])
+def test_a_header_that_is_wrong(frame: int, where: int, tmp_path: Path) -> None:
+    """In whichever frame, in whichever byte; and the sound itself is not looked at."""
+    reader = Reader(wav(fmt(rate=44100), pcm16("noise", 44100, 44100, 1, 1)))
+    plan = Plan.of(reader.wav, 64)
+    path = to_mp3(reader, tmp_path, 1).path
+    head, info, frames = parts(path, plan)
+    at = plan.stream.offset(frame % info.frames)
+    for offset, bit, found in ((where, 1, False), (4 + plan.stream.side_bytes, 1, True)):
+        changed = bytearray(frames)
+        changed[at + offset] ^= bit
+        path.write_bytes(mpeg.EMPTY_ID3 + head + changed)
+        assert (mpeg.whole(path, plan.stream) is not None) == found
+
+
+def test_crc_of_a_part() -> None:
+    one, other = random.Random(1).randbytes(700), random.Random(2).randbytes(1300)
+    assert mpeg.crc16(b"123456789") == 0xBB3D  # the check value of CRC-16/ARC
+    assert mpeg.crc16(other, mpeg.crc16(one)) == mpeg.crc16(one + other)
+    assert mpeg.crc16_shift(mpeg.crc16(one), len(other)) ^ mpeg.crc16(other) == mpeg.crc16(one + other)
+    assert mpeg.crc16_shift(mpeg.crc16(one + other) ^ mpeg.crc16(other), -len(other)) == mpeg.crc16(one)
+
+
 # --- The join --------------------------------------------------------------------------------------------------------
 
 
