@@ -88,6 +88,9 @@ class Memory:
         body = StreamingBody(_Limited(stream, length), length)
         return {"Body": body, "ContentLength": length, "ContentRange": f"bytes {first}-{last}/{size}", "ETag": '"1"'}
 
+    def ListObjectsV2(self, Prefix: str, **_: Any) -> Row:  # noqa: N802, N803
+        return {"Contents": [{"Key": key} for key in self.objects if key.startswith(Prefix)]}
+
     def DeleteObject(self, Key: str, **_: Any) -> Row:  # noqa: N802, N803
         self.objects.pop(Key, None)
         return {}
