@@ -81,6 +81,31 @@ _MADE = {
     },
 }
 _LISTED = {name: schema for name, schema in _MADE.items() if name != "waveform"}
+_PARTS = {
+    "type": "object",
+    "description": "PUT each part's bytes to its `url`, then ask again: at most 32 missing parts are listed.",
+    "required": ["received", "of", "expires_at", "parts"],
+    "properties": {
+        "received": integer(examples=[3]),
+        "of": integer(1, examples=[72]),
+        "expires_at": {"type": "string", "format": "date-time", "examples": ["2026-11-23T11:00:00Z"]},
+        "parts": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 32,
+            "items": {
+                "type": "object",
+                "required": ["number", "offset", "bytes", "url"],
+                "properties": {
+                    "number": integer(1),
+                    "offset": integer(),
+                    "bytes": integer(1),
+                    "url": {"type": "string", "format": "uri"},
+                },
+            },
+        },
+    },
+}
 _UPLOAD = {
     "type": "object",
     "required": ["url", "fields", "max_bytes", "expires_at"],
@@ -102,7 +127,11 @@ SCHEMAS: dict[str, Any] = {
         "required": [*_COMMON, "code", "message"],
         "properties": _COMMON | {"code": {"type": "string"}, "message": {"type": "string"}, "details": {}},
     },
-    "Ticket": {"type": "object", "required": [*_COMMON, "upload"], "properties": _COMMON | {"upload": _UPLOAD}},
+    "Ticket": {
+        "type": "object",
+        "required": [*_COMMON, "upload"],
+        "properties": _COMMON | {"upload": {"oneOf": [_UPLOAD, _PARTS]}},
+    },
     "Page": {
         "type": "object",
         "required": ["records"],
@@ -400,12 +429,15 @@ def complete(paths: dict[str, Any]) -> None:
         "parameters": [KEY],
     }
     ready = answer("The record that the same key named before; with `upload` while it is pending.", None, LOCATION)
-    known = [ref("Ticket"), ref("Record"), ref("FailedRecord")]
+    known = [ref("Ticket"), ref("Record"), ref("PendingRecord"), ref("FailedRecord")]
     ready["content"] = {"application/json": {"schema": {"anyOf": known}}}
     uploads["responses"] = {
         "201": answer("Where to send the file; the conversion starts by itself.", "Ticket", LOCATION),
         "200": ready,
-        **errors("malformed_request", "invalid_credentials", "unsupported_media_type", "validation_failed"),
+        **errors(
+            *("malformed_request", "invalid_credentials", "idempotency_conflict", "audio_too_large"),
+            *("unsupported_media_type", "validation_failed"),
+        ),
     }
 
     parameters = [

@@ -38,6 +38,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[s
 def _remove_audio(image: dict[str, Any]) -> None:
     row = Recording.from_raw_data(image)
     storage.delete_prefix(row.mp3_prefix)
+    if row.upload_id is not None:
+        storage.abort(row.upload_key, row.upload_id)
     storage.delete(row.upload_key)
 
 

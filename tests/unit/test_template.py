@@ -512,6 +512,8 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("s3:PutObject", f"{BUCKET}/uploads/*"),
         ("s3:DeleteObject", f"{BUCKET}/records/*"),
         ("s3:ListBucket", BUCKET),
+        ("s3:ListMultipartUploadParts", f"{BUCKET}/uploads/*"),
+        ("s3:AbortMultipartUpload", f"{BUCKET}/uploads/*"),
     },
     "GetRecord": {
         ("dynamodb:GetItem", "RecordsTable.Arn"),
@@ -574,6 +576,7 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("s3:DeleteObject", f"{BUCKET}/uploads/*"),
         ("sqs:SendMessage", "FailedRemovalsQueue.Arn"),
         ("dynamodb:GetItem", "RecordsTable.Arn"),
+        ("s3:AbortMultipartUpload", f"{BUCKET}/uploads/*"),
         ("sqs:ReceiveMessage", "StoredAudioQueue.Arn"),
         ("sqs:DeleteMessage", "StoredAudioQueue.Arn"),
         ("sqs:GetQueueAttributes", "StoredAudioQueue.Arn"),

@@ -30,6 +30,7 @@ from records.errors import (
     OurFault,
     RecordNotFound,
     Unavailable,
+    UploadDamaged,
 )
 from records.recordings import FAILED, MAX_ATTEMPTS, MAX_LIFETIME, PENDING, READY, Audio, Recording
 from records.settings import MAX_DIRECT_BYTES, processors, settings
@@ -140,7 +141,9 @@ def _attempt(row: Recording, upload: Upload, deadline: float) -> None:
     except ConversionTimeout as error:
         row.fail(error)
     except AudioRejected as error:
-        row.fail(error, _audio_of(source))
+        audio = _audio_of(row, source)
+        damaged = audio is not None and row.announced_sha256 not in (None, audio.sha256)
+        row.fail(UploadDamaged() if damaged else error, audio)
         if row.status != FAILED:
             row.reject_upload()
     except (RecordNotFound, storage.ObjectNotFound):
@@ -156,6 +159,8 @@ def _attempt(row: Recording, upload: Upload, deadline: float) -> None:
 
 def _convert_object(row: Recording, source: storage.S3Source, deadline: float) -> None:
     """Convert an object of the storage, and commit its row. Raises what `inspect`, `mp3.convert` and `_store` raise."""
+    if row.announced_bytes not in (None, source.size):
+        raise UploadDamaged
     if row.wav_bytes not in (None, source.size):
         raise IdempotencyConflict
     wav = inspect(source)
@@ -165,12 +170,15 @@ def _convert_object(row: Recording, source: storage.S3Source, deadline: float) -
         return source.stream(wav.data_offset + start, wav.data_offset + end)
 
     with _converted(wav, _data(source, wav, digest), deadline, ranges) as conversion:
+        if row.announced_sha256 not in (None, digest.hexdigest()):
+            raise UploadDamaged
         _store(row, wav, Audio(source.size, digest.hexdigest()), conversion)
 
 
-def _audio_of(source: storage.S3Source) -> Audio | None:
-    """The size and the SHA-256 of an object, unless a request could not hold it. Raises ObjectNotFound, Unavailable."""
-    if source.size > MAX_DIRECT_BYTES:
+def _audio_of(row: Recording, source: storage.S3Source) -> Audio | None:
+    """The size and the SHA-256 of an object. None where nobody can ask for it: a request could not hold the audio, and
+    no SHA-256 was announced. Raises ObjectNotFound, Unavailable."""
+    if source.size > MAX_DIRECT_BYTES and row.announced_sha256 is None:
         return None
     digest = hashlib.sha256()
     for piece in source.stream():

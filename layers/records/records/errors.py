@@ -11,6 +11,7 @@ RecordsError
 ├── IdempotencyConflict       the same key came with other audio
 ├── AudioRejected
 │   ├── AudioTooLarge         more than the direct road carries
+│   ├── UploadDamaged         what arrived is not what was announced
 │   ├── UnsupportedAudio      not a WAV file, or a codec that is not accepted
 │   └── UnplayableAudio       a WAV file with nothing to play, or that cannot be converted right
 └── OurFault                  a retry is safe and may succeed
@@ -103,11 +104,21 @@ class AudioRejected(RecordsError):
 class AudioTooLarge(AudioRejected):
     code = "audio_too_large"
 
-    def __init__(self, limit_bytes: int, message: str | None = None) -> None:
+    def __init__(self, limit_bytes: int, message: str | None = None, use: str | None = "POST /uploads") -> None:
         super().__init__(
             message or f"The audio is larger than {limit_bytes} bytes. Send it through POST /uploads.",
-            {"limit_bytes": limit_bytes, "use": "POST /uploads"},
+            {"limit_bytes": limit_bytes} | ({"use": use} if use else {}),
         )
+
+
+class UploadDamaged(AudioRejected):
+    code = "upload_damaged"
+
+    def __init__(
+        self,
+        message: str = "The file that arrived is not the one that was announced. Send it again under the same key.",
+    ) -> None:
+        super().__init__(message)
 
 
 class UnsupportedAudio(AudioRejected):

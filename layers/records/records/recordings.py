@@ -36,6 +36,7 @@ from records.errors import (
     Unavailable,
     UnplayableAudio,
     UnsupportedAudio,
+    UploadDamaged,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ MAX_ATTEMPTS = 3  # at the conversion of an upload
 MAX_LIFETIME = 900  # s: Lambda ends every attempt by then
 _RESERVE_ROUNDS = 5
 _OUR_FAULTS = (ConversionError.code, ConversionTimeout.code)
+# What failed so makes way for another request with the same key.
+_TRY_AGAIN = (*_OUR_FAULTS, UploadDamaged.code)
 
 logger = Logger(child=True)
 metrics = Metrics()
@@ -64,6 +67,14 @@ class Audio:
 
     bytes: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An upload in parts that is to come: its size and, where the client knows it, its SHA-256 (hex)."""
+
+    bytes: int
+    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +102,8 @@ class Recording(Model):
 
     attempts: how often the conversion of its upload was begun. mp3_attempt: the UUID of the attempt whose MP3 it is;
     rows made before attempts had one name their MP3 by its SHA-256. rejected_upload: an upload under the row's key
-    held other audio than the key had brought before, and was dropped.
+    held other audio than the key had brought before, and was dropped. announced_*, upload_id, joining: of an upload in
+    parts; `joining` is written before the storage is asked to join them.
     """
 
     class Meta(TableMeta):
@@ -114,6 +126,10 @@ class Recording(Model):
     mp3_sha256 = UnicodeAttribute(null=True)
     mp3_attempt = UnicodeAttribute(null=True)
     rejected_upload = BooleanAttribute(null=True)
+    announced_bytes = NumberAttribute(null=True)
+    announced_sha256 = UnicodeAttribute(null=True)
+    upload_id = UnicodeAttribute(null=True)
+    joining = BooleanAttribute(null=True)
     duration = NumberAttribute(null=True)
     sample_rate = NumberAttribute(null=True)
     channels = NumberAttribute(null=True)
@@ -166,11 +182,14 @@ class Recording(Model):
         return row
 
     @classmethod
-    def reserve(cls, user: User, name: str, key: str | None, audio: Audio | None) -> Recording:
+    def reserve(
+        cls, user: User, name: str, key: str | None, audio: Audio | None, announced: Announced | None = None
+    ) -> Recording:
         """The row for a new recording, or the one that the same Idempotency-Key named before.
 
-        `audio` is None for a ticket, whose audio is to come. A row that is returned may be in any state: a pending
-        one is the caller's to convert, whoever began it. Raises IdempotencyConflict, Unavailable.
+        `audio` is None for a ticket, whose audio is to come; `announced` is what is known of it. A row that is
+        returned may be in any state: a pending one is the caller's to convert, whoever began it. Raises
+        IdempotencyConflict, Unavailable.
         """
         record_id = user.record_id(key)
         for _ in range(_RESERVE_ROUNDS):
@@ -186,6 +205,8 @@ class Recording(Model):
                 expires_at=_in(PENDING_SECONDS),
                 wav_bytes=audio.bytes if audio else None,
                 wav_sha256=audio.sha256 if audio else None,
+                announced_bytes=announced.bytes if announced else None,
+                announced_sha256=announced.sha256 if announced else None,
             )
             try:
                 fresh.save(condition=Recording.id.does_not_exist())
@@ -202,11 +223,11 @@ class Recording(Model):
                 # Its time is in the condition, since an attempt that began in time may turn it ready at this moment.
                 found._remove(Recording.expires_at <= int(time.time()))
                 continue
-            if found.failed_on_our_side:
-                found._remove(Recording.error_code.is_in(*_OUR_FAULTS))
+            if found.status == FAILED and found.error_code in _TRY_AGAIN:
+                found._remove(Recording.error_code.is_in(*_TRY_AGAIN))
                 continue
             try:
-                if found._adopt(audio):
+                if found._adopt(audio, announced):
                     return found
             except RecordNotFound:
                 continue  # it went at this very moment
@@ -258,14 +279,18 @@ class Recording(Model):
         """Raises RecordNotFound, Unavailable."""
         self._write(Recording.id.exists(), name=name)
 
-    def _adopt(self, audio: Audio | None) -> bool:
+    def _adopt(self, audio: Audio | None, announced: Announced | None = None) -> bool:
         """Take this row for a second request under its key, whose audio must be the same.
 
         Returns False where the row is no longer what was read. Raises IdempotencyConflict, RecordNotFound, Unavailable.
         """
         claim = audio is not None and self.wav_sha256 is None
+        if audio is not None and not self._may_be(Announced(audio.bytes, audio.sha256)):
+            raise IdempotencyConflict
         if audio is not None and self.wav_sha256 != audio.sha256 and not (claim and self.status == PENDING):
             raise IdempotencyConflict  # also where the row has no SHA-256: an upload that was refused
+        if announced is not None and not self._may_be(announced):
+            raise IdempotencyConflict
         if self.status != PENDING:
             return True
         changes: dict[str, Any] = {}
@@ -273,11 +298,37 @@ class Recording(Model):
         if audio is not None and claim:
             changes |= {"wav_sha256": audio.sha256, "wav_bytes": audio.bytes}
             condition &= Recording.wav_sha256.does_not_exist()
+        if announced is not None and self.announced_bytes is None:
+            changes |= {"announced_bytes": announced.bytes, "announced_sha256": announced.sha256}
+            condition &= Recording.announced_bytes.does_not_exist()
+            if self.wav_sha256 is None:
+                condition &= Recording.wav_sha256.does_not_exist()
         until = _in(PENDING_SECONDS)
         if self.expires_at < until:
             changes["expires_at"] = until
             condition &= Recording.expires_at < until
         return not changes or self._write(condition, **changes)
+
+    def _may_be(self, announced: Announced) -> bool:
+        """Whether an announced upload may be this row's audio: nothing that is known of the two differs."""
+        sizes = {announced.bytes, self.announced_bytes, self.wav_bytes} - {None}
+        hashes = {announced.sha256, self.announced_sha256, self.wav_sha256} - {None}
+        return len(sizes) == 1 and len(hashes) <= 1
+
+    def set_upload(self, upload_id: str) -> bool:
+        """Take an upload in parts for this row, in place of the one that was read. Returns whether this call did.
+
+        Raises RecordNotFound, Unavailable.
+        """
+        unchanged = Recording.upload_id == self.upload_id if self.upload_id else Recording.upload_id.does_not_exist()
+        return self._write((Recording.status == PENDING) & unchanged, upload_id=upload_id, joining=None)
+
+    def set_joining(self) -> bool:
+        """Note that the parts are about to be joined. Returns whether they still are this row's.
+
+        Raises RecordNotFound, Unavailable.
+        """
+        return self._write((Recording.status == PENDING) & (Recording.upload_id == self.upload_id), joining=True)
 
     def _remove(self, condition: Any) -> None:
         """Remove this row, if the condition still holds; the table's stream makes `remove_audio` delete its objects."""
@@ -429,6 +480,8 @@ class Recording(Model):
             return UnplayableAudio(str(self.error_reason), message)
         if self.error_code == UnsupportedAudio.code:
             return UnsupportedAudio(message)
+        if self.error_code == UploadDamaged.code:
+            return UploadDamaged(message)
         if self.error_code == ConversionTimeout.code:
             return ConversionTimeout(message)
         return ConversionError(message)

@@ -34,6 +34,7 @@ STATUS: dict[type[RecordsError], HTTPStatus] = {
     errors.IdempotencyConflict: HTTPStatus.CONFLICT,
     errors.AudioTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.UploadDamaged: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnsupportedAudio: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.UnplayableAudio: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ValidationFailed: HTTPStatus.UNPROCESSABLE_ENTITY,

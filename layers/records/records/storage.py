@@ -110,7 +110,7 @@ def _call(operation: str, key: str, **arguments: Any) -> Any:
         try:
             return getattr(s3(), operation)(Bucket=settings().bucket, Key=key, **arguments)
         except ClientError as error:
-            if aws_code(error) in ("404", "NoSuchKey"):
+            if aws_code(error) in ("404", "NoSuchKey", "NoSuchUpload"):
                 raise ObjectNotFound from None
             raise
 
@@ -166,6 +166,57 @@ def abort(key: str, upload_id: str) -> None:
                 raise
 
 
+def begin_parts(key: str) -> str:
+    """Begin an upload in parts; returns its id. Raises Unavailable."""
+    return str(_call("create_multipart_upload", key)["UploadId"])
+
+
+def parts(key: str, upload_id: str) -> dict[int, tuple[int, str]]:
+    """The size in bytes and the entity tag of each part that has arrived, by its number.
+
+    Raises ObjectNotFound where there is no such upload, Unavailable.
+    """
+    found: dict[int, tuple[int, str]] = {}
+    marker = 0
+    while True:
+        page = _call("list_parts", key, UploadId=upload_id, PartNumberMarker=marker)
+        found |= {part["PartNumber"]: (part["Size"], part["ETag"]) for part in page.get("Parts", [])}
+        if not page.get("IsTruncated"):
+            return found
+        marker = page["NextPartNumberMarker"]
+
+
+def join_parts(key: str, upload_id: str, etags: dict[int, str]) -> bool:
+    """Make one object of all parts. Returns False where they are no longer the ones that were listed.
+
+    Raises ObjectNotFound where there is no such upload, Unavailable.
+    """
+    joined = {"Parts": [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]}
+    try:
+        _call("complete_multipart_upload", key, UploadId=upload_id, MultipartUpload=joined)
+        return True
+    except Unavailable as error:
+        if error.__cause__ and aws_code(error.__cause__) == "InvalidPart":
+            return False
+        raise
+
+
+def signed_part(key: str, upload_id: str, number: int, size: int) -> str:
+    """An address to PUT one part of exactly `size` bytes to, for SIGNED_SECONDS: S3 refuses any other length."""
+    with faults():
+        return s3_public().generate_presigned_url(
+            "upload_part",
+            Params={
+                "Bucket": settings().bucket,
+                "Key": key,
+                "UploadId": upload_id,
+                "PartNumber": number,
+                "ContentLength": size,
+            },
+            ExpiresIn=SIGNED_SECONDS,
+        )
+
+
 def signed_get(key: str, content_disposition: str) -> str:
     """An address that serves the object to whoever has it, for SIGNED_SECONDS."""
     with faults():
@@ -191,8 +242,12 @@ def signed_post(key: str) -> dict[str, Any]:
         form = s3_public().generate_presigned_post(
             settings().bucket, key, Conditions=[["content-length-range", 1, limit]], ExpiresIn=SIGNED_SECONDS
         )
-    expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + SIGNED_SECONDS))
-    return {"url": form["url"], "fields": form["fields"], "max_bytes": limit, "expires_at": expires}
+    return {"url": form["url"], "fields": form["fields"], "max_bytes": limit, "expires_at": signed_until()}
+
+
+def signed_until() -> str:
+    """When what is signed now expires (RFC 3339)."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + SIGNED_SECONDS))
 
 
 class S3Source:

@@ -1,0 +1,84 @@
+"""Uploads in parts: what is missing of one, and joining it once nothing is.
+
+The row names the storage's upload, under a condition, and says `joining` before the parts are joined. So whoever asks
+again after a lost response knows whether an upload that is not there any more was joined or was never finished.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from records import storage
+from records.errors import RecordNotFound, Unavailable
+from records.recordings import PENDING, Recording
+
+PART_BYTES = 8 * 1024 * 1024
+_MAX_LISTED = 32  # parts in one response
+_ROUNDS = 4
+
+
+def next_parts(row: Recording) -> dict[str, Any] | None:
+    """What is to be sent of a pending row's announced upload: {"received", "of", "expires_at", "parts"}.
+
+    None where nothing is missing: the parts are joined then, and the conversion starts by itself. Raises Unavailable.
+    """
+    try:
+        for _ in range(_ROUNDS):
+            if row.status != PENDING:
+                return None
+            if row.upload_id is None:
+                _begin(row)
+                continue
+            try:
+                received = storage.parts(row.upload_key, row.upload_id)
+                missing = _missing(row, received)
+                if missing["parts"]:
+                    return missing
+                etags = {number: etag for number, (_, etag) in received.items()}
+                if row.set_joining() and storage.join_parts(row.upload_key, row.upload_id, etags):
+                    return None
+            except storage.ObjectNotFound:
+                if row.joining:
+                    return None
+                _begin(row)  # the bucket's rule has removed what was begun days ago
+    except RecordNotFound:  # the row was removed meanwhile, and takes its parts along
+        raise Unavailable from None
+    raise Unavailable
+
+
+def _begin(row: Recording) -> None:
+    """Begin an upload for a row. Where another request was first, the row holds that one's, and ours is aborted."""
+    upload_id = storage.begin_parts(row.upload_key)
+    try:
+        if row.set_upload(upload_id):
+            return
+    except (RecordNotFound, Unavailable):
+        # Even where the row names it after all: then the next request begins another.
+        with suppress(Unavailable):
+            storage.abort(row.upload_key, upload_id)
+        raise
+    if row.upload_id != upload_id:
+        storage.abort(row.upload_key, upload_id)
+
+
+def _missing(row: Recording, received: dict[int, tuple[int, str]]) -> dict[str, Any]:
+    total = int(row.announced_bytes)
+    sizes = {
+        number: min(PART_BYTES, total - (number - 1) * PART_BYTES) for number in range(1, -(-total // PART_BYTES) + 1)
+    }
+    missing = [number for number, size in sizes.items() if received.get(number, (None, ""))[0] != size]
+    return {
+        "received": len(sizes) - len(missing),
+        "of": len(sizes),
+        "expires_at": storage.signed_until(),
+        "parts": [
+            {
+                "number": number,
+                "offset": (number - 1) * PART_BYTES,
+                "bytes": sizes[number],
+                "url": storage.signed_part(row.upload_key, row.upload_id, number, sizes[number]),
+            }
+            for number in missing[:_MAX_LISTED]
+        ],
+    }
