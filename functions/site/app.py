@@ -34,7 +34,7 @@ TYPES = {
     ".json": "application/json; charset=utf-8",
     ".svg": "image/svg+xml; charset=utf-8",
 }
-PAGES = {"/": "index.html", "/docs": "docs.html", "/openapi.json": "openapi.json"}
+PAGES = {"/": "index.html", "/docs": "docs.html", "/openapi.json": "openapi.json", "/sw.js": "sw.js"}
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 
@@ -87,7 +87,7 @@ def document(name: str) -> Document:
     """The file of that name, ready to be sent. Raises KeyError for a name that is not in the table."""
     path = files()[name]
     body = path.read_bytes()
-    if path.suffix == ".html":
+    if path.suffix == ".html" or name == "sw.js":
         body = body.replace(b"{assets}", f"/assets/{version()}".encode())
     digest = hashlib.sha256(body).hexdigest()[:32]
     return Document(body, gzip.compress(body, mtime=0), TYPES[path.suffix], f'"{digest}"', f'"{digest}-gzip"')
@@ -100,6 +100,8 @@ def policy(name: str) -> str:
     A page loads nothing but its own files and talks to nobody but this API and the storage: a long recording is sent
     to the storage's own address, and a long MP3 is read from there after a redirect.
     """
+    if name == "sw.js":  # a service worker is held to the policy that it came with
+        return "default-src 'none'; connect-src 'self'; frame-ancestors 'none'"
     if not name.endswith(".html"):
         return "default-src 'none'; frame-ancestors 'none'"
     others = storage_origins()
@@ -115,6 +117,7 @@ def policy(name: str) -> str:
         "img-src 'self' data:" if name == "docs.html" else "img-src 'self'",
         f"connect-src 'self' {elsewhere}",
         f"media-src 'self' blob: {elsewhere}",
+        "manifest-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",

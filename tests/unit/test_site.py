@@ -59,7 +59,7 @@ def test_the_page_in_full() -> None:
         "content-security-policy": (
             "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; "
             f"connect-src 'self' {STORAGE}; media-src 'self' blob: {STORAGE}; "
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         ),
         "permissions-policy": "microphone=(self), camera=(), geolocation=()",
         "cross-origin-opener-policy": "same-origin",
@@ -98,6 +98,15 @@ def test_a_file_of_an_older_version_is_todays_and_not_kept() -> None:
     reply = ask("GET", "/assets/0123456789abcdef/page.js")
     assert (reply.status, reply.headers["cache-control"]) == (200, "no-cache")
     assert reply.body == (app.STATIC / "page.js").read_bytes()
+
+
+def test_the_service_worker_keeps_this_version_only() -> None:
+    reply = ask("GET", "/sw.js")
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+    assert reply.headers["cache-control"] == "no-cache"
+    assert reply.headers["content-security-policy"].startswith("default-src 'none'; connect-src 'self';")
+    assert f"const CACHE = '/assets/{app.version()}';" in reply.body.decode()
+    assert ask("GET", f"/assets/{app.version()}/sw.js").status == 404
 
 
 def test_swagger_ui_comes_from_powertools() -> None:

@@ -64,7 +64,7 @@ function json(xhr) {
 function problem(xhr) {
   const { code, message, details } = json(xhr);
   const retryAfter = Number(xhr.getResponseHeader('retry-after')) || undefined;
-  const plain = { 413: 'audio_too_large', 429: 'unavailable', 500: 'unavailable', 502: 'unavailable', 503: 'unavailable', 504: 'unavailable' };
+  const plain = { 401: 'invalid_credentials', 404: 'record_not_found', 413: 'audio_too_large', 429: 'unavailable', 500: 'unavailable', 502: 'unavailable', 503: 'unavailable', 504: 'unavailable' };
   return new Problem(code ?? plain[xhr.status] ?? 'unknown', { message, details, retryAfter });
 }
 
@@ -76,13 +76,56 @@ async function call(method, url, options) {
 
 const bearer = ({ token }) => ({ authorization: `Bearer ${token}` });
 
-/** A new user: {id, token, name}. */
-export async function signUp(name) {
+const JSON_BODY = { 'content-type': 'application/json' };
+
+/** A new user: {id, token, name}. The same key and name again return the same user. */
+export async function signUp(name, key, invite) {
   const { id, token } = await call('POST', '/users', {
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ name }),
+    headers: { ...JSON_BODY, 'idempotency-key': key },
+    body: JSON.stringify(invite ? { name, invite } : { name }),
   });
   return { id, token, name };
+}
+
+/** The account: {name, usage: {recordings, seconds, mp3_bytes}, limits}. */
+export const account = (user) => call('GET', `/users?${new URLSearchParams({ user_id: user.id })}`, { headers: bearer(user) });
+
+/** Replaces the token; the same key again returns the same one. */
+export async function rotate(user, key) {
+  const { token } = await call('POST', '/users/token', {
+    headers: { ...JSON_BODY, ...bearer(user), 'idempotency-key': key },
+    body: JSON.stringify({ user_id: user.id }),
+  });
+  return { ...user, token };
+}
+
+/** Begins to erase the account: {status, receipt}. */
+export const erase = (user) => call('DELETE', `/users?${new URLSearchParams({ user_id: user.id })}`, { headers: bearer(user) });
+
+/** A page of the account's recordings, newest first: {records, next?}. `next`: the address of the one after. */
+export function records(user, next) {
+  const query = next ? new URL(next).search : `?${new URLSearchParams({ user_id: user.id, limit: 50 })}`;
+  return call('GET', `/records${query}`, { headers: bearer(user) });
+}
+
+/** Renames a recording; returns its record. */
+export function rename(user, { id }, name) {
+  return call('PATCH', `/record?${new URLSearchParams({ id, user: user.id })}`, {
+    headers: { ...JSON_BODY, ...bearer(user) },
+    body: JSON.stringify({ name }),
+  });
+}
+
+/** Deletes a recording, also while the page is being closed. */
+export async function remove(user, { id }) {
+  const address = `/record?${new URLSearchParams({ id, user: user.id })}`;
+  let answer;
+  try {
+    answer = await fetch(address, { method: 'DELETE', headers: bearer(user), keepalive: true });
+  } catch {
+    throw new Problem('network');
+  }
+  if (!answer.ok && answer.status !== 404) throw new Problem(answer.status === 401 ? 'invalid_credentials' : 'unavailable');
 }
 
 /** Sends a short recording; gives its record. The same key again gives the same record. */
@@ -119,9 +162,14 @@ export async function upload(target, wav, { onProgress, signal }) {
   throw new Problem(xhr.status === 403 ? 'upload_expired' : 'unavailable');
 }
 
-/** The record as it is now; its status tells whether it is 'pending' or 'ready'. */
-export function look({ id, user }) {
-  return call('GET', `/record?${new URLSearchParams({ id, user })}`, { headers: { accept: 'application/json' } });
+/**
+ * The record as it is now; its status tells whether it is 'pending' or 'ready'. With the owner's identity the answer
+ * is held until that changes, for `wait` seconds at most.
+ */
+export function look({ id, user }, owner, wait = 15) {
+  const headers = { accept: 'application/json' };
+  if (owner?.id === user) Object.assign(headers, bearer(owner), { prefer: `wait=${wait}` });
+  return call('GET', `/record?${new URLSearchParams({ id, user })}`, { headers });
 }
 
 /** The address of a record's MP3 at the origin of this page. */

@@ -1,4 +1,4 @@
-// Runs on the audio thread: the microphone's samples, as 16-bit blocks with the peak of each.
+// Runs on the audio thread: the microphone's samples, as 16-bit blocks with the peak and the loudness of each.
 
 /** Frames a block: some 20 blocks a second, so that the waveform moves evenly. */
 const BLOCK = 2048;
@@ -20,11 +20,13 @@ class Capture extends AudioWorkletProcessor {
     this.samples = new Int16Array(BLOCK);
     this.filled = 0;
     this.peak = 0;
+    this.energy = 0;
   }
 
   pass() {
     const { buffer } = this.samples.slice(0, this.filled);
-    this.port.postMessage({ samples: buffer, peak: this.peak }, [buffer]);
+    const mean = Math.sqrt(this.energy / this.filled);
+    this.port.postMessage({ samples: buffer, peak: this.peak, mean }, [buffer]);
     this.begin();
   }
 
@@ -34,6 +36,7 @@ class Capture extends AudioWorkletProcessor {
       const level = Math.max(-1, Math.min(1, value));
       this.samples[this.filled++] = Math.round(level * 32767);
       this.peak = Math.max(this.peak, Math.abs(level));
+      this.energy += level * level;
       if (this.filled === BLOCK) this.pass();
     }
     return true;

@@ -2,24 +2,29 @@
 
 import { audioAddress } from './api.js';
 import { Player } from './player.js';
+import { qrElement } from './qr.js';
 import * as store from './store.js';
+import { clock, explain, percent, rough, size, spoken, time, translate, words } from './strings.js';
 import { drawWhole } from './waveform.js';
-import { clock, explain, percent, size, spoken, translate, when, words } from './words.js';
 
-/** What can be done in each state, in the order of the page. */
+/** What can be done in each state: first what is next, then the rest. */
 const ACTIONS = {
   recording: [],
+  reading: ['remove'],
   kept: ['send', 'save', 'remove'],
   waiting: ['cancel'],
   sending: ['cancel'],
-  converting: ['copy', 'remove'],
+  converting: ['copy', 'share', 'remove'],
   unsent: ['retry', 'save', 'remove'],
   refused: ['retry', 'save', 'remove'],
-  ready: ['copy', 'download', 'remove'],
+  ready: ['copy', 'share', 'download', 'edit', 'remove'],
 };
+const ALL = ['send', 'retry', 'cancel', 'copy', 'share', 'download', 'save', 'edit', 'remove'];
 
 /** Seconds that a key moves the position by. */
 const KEYS = { ArrowLeft: -5, ArrowDown: -5, ArrowRight: 5, ArrowUp: 5, PageDown: -30, PageUp: 30 };
+/** How long (ms) what has just appeared under a pointer is not pressed: a double-click was meant for what was there. */
+const SETTLE = 500;
 
 const show = (element, visible) => element.toggleAttribute('hidden', !visible);
 
@@ -31,10 +36,11 @@ function download(blob, name) {
 }
 
 export class Row {
-  /** actions: {send, cancel, remove, rename, copy} called with the item; say(text): tells it to a screen reader. */
-  constructor(item, { actions, sender, say }) {
+  /** actions: {send, cancel, remove, rename, copy, share, owned} called with the item; say(text): for a screen reader. */
+  constructor(item, { actions, queue, say }) {
     this.item = item;
-    this.sender = sender;
+    this.queue = queue;
+    this.actions = actions;
     this.say = say;
     this.element = document.getElementById('item').content.firstElementChild.cloneNode(true);
     translate(this.element);
@@ -44,26 +50,57 @@ export class Row {
     this.bar = this.element.querySelector('progress');
     this.player = new Player(() => this.#sound(), () => this.#showPosition());
     this.quarter = 0;
+    this.changedAt = -Infinity;
 
     const title = this.part('name');
     title.id = `name-${item.id}`;
     this.card.setAttribute('aria-labelledby', title.id);
-    for (const button of this.part('actions').children) button.setAttribute('aria-describedby', title.id);
-    this.part('rename').setAttribute('aria-label', words('item.rename'));
-    this.part('rename').addEventListener('change', ({ target }) => actions.rename(item, target.value.trim()));
-    this.part('send').addEventListener('click', () => actions.send(item));
-    this.part('retry').addEventListener('click', () => actions.send(item));
+    for (const action of ALL) this.part(action).setAttribute('aria-describedby', title.id);
+    for (const action of ['share', 'download', 'save', 'edit']) this.part(action).title = this.part(action).textContent.trim();
+    const field = this.part('rename');
+    field.setAttribute('aria-label', words('item.rename'));
+    field.addEventListener('change', () => this.#rename());
+    field.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape') field.value = item.name;
+      if (event.key !== 'Enter' && event.key !== 'Escape') return;
+      event.preventDefault(); // else the button that gets the focus is pressed by it
+      this.#rename();
+      if (!this.editing) return;
+      this.editing = false;
+      this.update();
+      this.part('edit').focus();
+    });
+    field.addEventListener('blur', () => {
+      if (!this.editing) return;
+      this.editing = false;
+      this.update();
+    });
+    const press = (action, work) => this.part(action).addEventListener('click', () => performance.now() - this.changedAt > SETTLE && work());
+    press('send', () => actions.send(item));
+    press('retry', () => actions.send(item));
     this.part('cancel').addEventListener('click', () => actions.cancel(item));
-    this.part('remove').addEventListener('click', () => actions.remove(item));
-    this.part('copy').addEventListener('click', () => this.#copy(actions));
-    this.part('save').addEventListener('click', async () => {
+    press('remove', () => actions.remove(item));
+    this.part('copy').addEventListener('click', () => this.#copy());
+    press('share', () => this.share(this.part('sharing').hidden));
+    press('edit', () => {
+      this.editing = true;
+      this.update();
+      field.select();
+    });
+    press('save', async () => {
       const wav = await store.sound(item).catch(() => null);
       if (wav) download(wav, `${item.name}.wav`);
       else this.#write(words('problem.unread'));
     });
+    this.part('send-to').addEventListener('click', () => actions.share(item));
+    this.part('show-qr').addEventListener('click', () => this.#showQr());
+    show(this.part('send-to'), Boolean(navigator.share));
     this.part('play').addEventListener('click', () => this.player.toggle());
-    this.part('seek').addEventListener('input', ({ target }) => this.player.seek(Number(target.value)));
-    this.part('seek').addEventListener('keydown', (event) => this.#key(event));
+    const seek = this.part('seek');
+    seek.addEventListener('input', () => this.player.seek(Number(seek.value)));
+    seek.addEventListener('keydown', (event) => this.#key(event));
+    seek.addEventListener('pointermove', (event) => this.#point(event));
+    seek.addEventListener('pointerleave', () => show(this.part('pointer'), false));
     this.resized = new ResizeObserver(() => this.#draw());
     this.resized.observe(this.canvas);
     this.update();
@@ -73,18 +110,23 @@ export class Row {
   update() {
     const { item } = this;
     const focused = this.element.contains(document.activeElement) ? document.activeElement : null;
-    if (this.shown !== undefined && this.shown !== item.state && (item.state === 'ready' || this.shown === 'ready')) {
-      this.player.reset(); // from the sound of this browser to the service's
+    if (this.shown !== undefined && this.shown !== item.state) {
+      this.changedAt = performance.now();
+      // From the sound of this browser to the service's.
+      if (item.state === 'ready' || this.shown === 'ready') this.player.reset();
     }
 
-    show(this.element, item.state !== 'recording');
+    show(this.element, item.state !== 'recording' && !item.leaving);
+    const editing = item.state === 'kept' || Boolean(this.editing);
     this.part('name').textContent = item.name;
-    this.part('name').classList.toggle('unseen', item.state === 'kept');
-    show(this.part('rename'), item.state === 'kept');
+    this.part('name').classList.toggle('unseen', editing);
+    show(this.part('rename'), editing);
     if (document.activeElement !== this.part('rename')) this.part('rename').value = item.name;
     this.part('facts').textContent = this.#facts();
 
-    show(this.part('player'), Boolean(item.waveform?.length));
+    const playable = item.state !== 'reading' && (item.state === 'ready' || Boolean(item.waveform?.length));
+    show(this.part('play'), playable);
+    show(this.part('player'), playable);
     this.part('seek').max = item.duration ?? 0;
     this.part('seek').setAttribute('aria-label', words('item.seek', { name: item.name }));
     this.#showPosition();
@@ -94,11 +136,19 @@ export class Row {
     this.part('note').classList.toggle('problem', ['unsent', 'refused'].includes(item.state));
     const possible = new Set(ACTIONS[item.state]);
     if (item.state === 'refused' && !item.again) possible.delete('retry');
-    if (item.source === 'file') possible.delete('save'); // the person has the file
-    for (const action of ['send', 'retry', 'cancel', 'copy', 'download', 'save', 'remove']) {
-      show(this.part(action), possible.has(action));
+    if (item.source !== 'microphone') possible.delete('save'); // the person has the file
+    if (!this.actions.owned(item)) possible.delete('edit');
+    if (this.editing) possible.delete('edit');
+    for (const action of ALL) show(this.part(action), possible.has(action));
+    const removing = words(item.record && !this.actions.owned(item) ? 'item.remove' : 'item.delete');
+    this.part('remove').querySelector('span').textContent = removing;
+    this.part('remove').title = removing;
+    if (item.record) {
+      this.part('download').href = audioAddress(item.record);
+      this.part('address').value = item.record.page;
+      this.part('open').href = item.record.page;
     }
-    if (item.record) this.part('download').href = audioAddress(item.record);
+    if (!possible.has('share')) show(this.part('sharing'), false);
     if (this.shown && this.shown !== item.state) this.#tell();
     this.shown = item.state;
     // What had the focus is gone: it goes on to the next thing that can be done here, never to the top of the page.
@@ -106,8 +156,16 @@ export class Row {
   }
 
   focus() {
-    const next = [...this.part('actions').children].find((action) => action.checkVisibility());
+    const next = ALL.map((action) => this.part(action)).find((action) => action.checkVisibility());
     (next ?? this.card).focus();
+  }
+
+  /** Shows the address with what can be done with it, or hides it. */
+  share(visible = true) {
+    show(this.part('sharing'), visible);
+    this.part('share').setAttribute('aria-expanded', String(visible));
+    if (!visible) this.part('qr').replaceChildren();
+    this.#draw();
   }
 
   leave() {
@@ -116,11 +174,17 @@ export class Row {
     this.element.remove();
   }
 
+  #rename() {
+    const { item } = this;
+    const name = this.part('rename').value.trim();
+    if (name && name !== item.name) this.actions.rename(item, name);
+    else this.part('rename').value = item.name; // an emptied field is no name
+  }
+
   #facts() {
     const { item } = this;
     const bytes = item.record?.mp3?.bytes ?? item.bytes;
-    const day = when(item.created);
-    return [item.name.includes(day) ? '' : day, item.duration ? clock(item.duration) : '', bytes ? size(bytes) : ''].filter(Boolean).join(' · ');
+    return [time(item.created), item.duration ? clock(item.duration) : '', bytes ? size(bytes) : ''].filter(Boolean).join(' · ');
   }
 
   #write(note) {
@@ -130,17 +194,19 @@ export class Row {
 
   #note() {
     const { item } = this;
-    const progress = this.sender.progress(item);
+    const progress = this.queue.progress(item);
     const sentences = [];
-    if (item.state === 'kept') sentences.push(words(`state.${item.note ?? 'kept'}`));
+    const kept = item.unkept ? 'state.unkept' : null;
+    if (item.state === 'kept') sentences.push(words(kept ?? `state.${item.note ?? 'kept'}`));
+    if (item.state === 'reading') sentences.push(words('state.reading'));
     if (item.state === 'waiting') sentences.push(words('state.waiting'));
     if (item.state === 'sending' && progress && progress.loaded === progress.total) sentences.push(words('state.finishing'));
     if (item.state === 'converting') sentences.push(words('state.converting'));
     if (['unsent', 'refused'].includes(item.state)) sentences.push(explain(item.problem));
-    if (item.state === 'unsent' && item.problem.code !== 'invalid_credentials') sentences.push(words('state.later'));
+    if (item.state === 'unsent' && item.problem.code !== 'invalid_credentials') sentences.push(words(kept ?? 'state.later'));
     if (item.state === 'ready' && item.record.truncated) sentences.push(words('state.truncated'));
     if (item.state === 'ready' && item.record.levels?.silent) sentences.push(words('state.silent'));
-    if (item.unkept && item.state !== 'ready') sentences.push(words('state.unkept'));
+    if (kept && ['waiting', 'sending', 'converting'].includes(item.state)) sentences.push(words(kept));
     if (this.player.failed) sentences.push(words('problem.playback'));
     return sentences.join(' ');
   }
@@ -153,8 +219,8 @@ export class Row {
 
   #showProgress() {
     const { item } = this;
-    const progress = this.sender.progress(item);
-    show(this.part('sending'), ['sending', 'converting'].includes(item.state));
+    const progress = this.queue.progress(item);
+    show(this.part('sending'), ['reading', 'sending', 'converting'].includes(item.state));
     this.bar.setAttribute('aria-label', words('item.sending', { name: item.name }));
     const moving = item.state === 'sending' && progress && progress.loaded < progress.total;
     show(this.part('amount'), moving);
@@ -163,7 +229,8 @@ export class Row {
       return;
     }
     this.bar.value = progress.loaded / progress.total;
-    const values = { sent: size(progress.loaded), all: size(progress.total), speed: size(progress.speed) };
+    const left = progress.speed ? rough((progress.total - progress.loaded) / progress.speed) : '';
+    const values = { sent: size(progress.loaded), all: size(progress.total), speed: size(progress.speed), left };
     this.part('amount').textContent = words(progress.speed ? 'amount.speed' : 'amount', values);
     const quarter = Math.floor(this.bar.value * 4);
     if (quarter > this.quarter) this.say(words('say.percent', { name: item.name, percent: percent(quarter / 4) }));
@@ -176,19 +243,38 @@ export class Row {
     const all = item.duration ?? 0;
     const play = this.part('play');
     play.setAttribute('aria-label', words(isPlaying ? 'item.pause' : 'item.play', { name: item.name }));
+    play.setAttribute('aria-busy', String(player.buffering));
+    play.toggleAttribute('data-on', isPlaying || position > 0);
     play.querySelector('use').setAttribute('href', isPlaying ? '#i-pause' : '#i-play');
     const seek = this.part('seek');
     seek.value = position;
     seek.setAttribute('aria-valuetext', words('item.position', { now: spoken(position), all: spoken(all) }));
-    this.part('player').classList.toggle('begun', position > 0);
     this.part('clock').textContent = position ? `${clock(position)} / ${clock(all)}` : clock(all);
     if (player.failed) this.#write(this.#note());
     this.#draw();
+    if (isPlaying && !this.frame) {
+      const run = () => {
+        this.frame = 0;
+        if (!this.player.isPlaying) return;
+        this.#draw();
+        this.frame = requestAnimationFrame(run);
+      };
+      this.frame = requestAnimationFrame(run);
+    }
   }
 
   #draw() {
     const { waveform, duration } = this.item;
     if (waveform?.length) drawWhole(this.canvas, waveform, duration ? this.player.position / duration : 0);
+  }
+
+  /** The time under the pointer. */
+  #point({ offsetX, currentTarget }) {
+    const share = Math.max(0, Math.min(1, offsetX / currentTarget.clientWidth));
+    const pointer = this.part('pointer');
+    pointer.textContent = clock(share * (this.item.duration ?? 0));
+    pointer.style.left = `${share * 100}%`;
+    show(pointer, true);
   }
 
   #key(event) {
@@ -210,11 +296,82 @@ export class Row {
     return wav ? URL.createObjectURL(wav) : '';
   }
 
-  async #copy(actions) {
+  #showQr() {
+    const shown = this.part('qr').childElementCount > 0;
+    const code = shown ? null : qrElement(this.item.record.page);
+    code?.setAttribute('aria-label', words('share.qr'));
+    this.part('qr').replaceChildren(...(code ? [code] : []));
+  }
+
+  async #copy() {
     const label = this.part('copy').querySelector('span');
-    await actions.copy(this.item);
+    if (!(await this.actions.copy(this.item))) {
+      this.share();
+      this.part('address').select();
+      return;
+    }
     label.textContent = words('item.copied');
     clearTimeout(this.copied);
     this.copied = setTimeout(() => { label.textContent = words('item.copy'); }, 2500);
+  }
+}
+
+/** The rows under their days, newest first; `find`: a piece of the names to show. */
+export class List {
+  #element = document.getElementById('list');
+  rows = new Map(); // id → Row
+
+  constructor(day) {
+    this.day = day;
+    this.find = '';
+  }
+
+  get(id) {
+    return this.rows.get(id);
+  }
+
+  /** The rows that are shown. */
+  get visible() {
+    return [...this.rows.values()].filter((row) => !row.element.hidden);
+  }
+
+  /** The row of an item, made where it is new. */
+  put(item, make) {
+    let row = this.rows.get(item.id);
+    if (row) row.update();
+    else {
+      row = make(item);
+      this.rows.set(item.id, row);
+      const later = [...this.rows.values()].filter((other) => other !== row && other.item.created < item.created);
+      const next = later.reduce((found, other) => (found && found.item.created > other.item.created ? found : other), null);
+      if (next) next.element.before(row.element);
+      else this.#element.append(row.element);
+    }
+    this.arrange();
+    return row;
+  }
+
+  drop(item) {
+    this.rows.get(item.id)?.leave();
+    this.rows.delete(item.id);
+    this.arrange();
+  }
+
+  /** Writes the days between the rows, and hides what is not looked for. */
+  arrange() {
+    const sought = this.find.trim().toLowerCase();
+    let day = '';
+    for (const mark of this.#element.querySelectorAll('.day')) mark.remove();
+    for (const element of [...this.#element.children]) {
+      const row = [...this.rows.values()].find((each) => each.element === element);
+      element.hidden = row.item.state === 'recording' || row.item.leaving || !row.item.name.toLowerCase().includes(sought);
+      if (element.hidden) continue;
+      const its = this.day(row.item.created);
+      if (its !== day) {
+        const mark = Object.assign(document.createElement('li'), { className: 'day', textContent: its });
+        element.before(mark);
+        day = its;
+      }
+    }
   }
 }

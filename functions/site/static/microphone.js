@@ -3,14 +3,32 @@
 const CAPTURE = new URL('./capture.js', import.meta.url);
 /** How long (ms) the last block is waited for: a context that the system has stopped has none to give. */
 const FAREWELL = 2000;
+/** How long (ms) the audio context may take to run: without an output device some browsers never start it. */
+const START = 8000;
 fetch(CAPTURE).catch(() => {}); // so that it is there when the network no longer is: recording needs none
 
+/** Rejects when `signal` aborts, or after `time` ms where one is given. */
+function limit(signal, time) {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(new DOMException('cancelled', 'AbortError')), { once: true });
+    if (time) setTimeout(() => reject(new DOMException('audio does not start', 'stuck')), time);
+  });
+}
+
+/** The microphones that can be chosen: [{id, name}]. Their names are known once one was allowed. */
+export async function microphones() {
+  const devices = (await navigator.mediaDevices?.enumerateDevices?.().catch(() => [])) ?? [];
+  const inputs = devices.filter(({ kind, deviceId, label }) => kind === 'audioinput' && deviceId && label);
+  return inputs.filter(({ deviceId }) => deviceId !== 'default').map(({ deviceId, label }) => ({ id: deviceId, name: label }));
+}
+
 /**
- * Opens the microphone and calls onBlock({samples: ArrayBuffer, peak: 0..1}) some 20 times a second, and onLost() when
- * the device goes away. Gives {sampleRate, stop()}; stop() returns when the last block was handed over.
- * Throws a DOMException named as getUserMedia's, or 'insecure'.
+ * Opens the microphone (`device`: its id, '' for the default one) and calls onBlock({samples: ArrayBuffer, peak: 0..1,
+ * mean: 0..1}) some 20 times a second, and onLost() when the device goes away. Returns {sampleRate, stop()}; stop()
+ * returns when the last block was handed over.
+ * Throws a DOMException named as getUserMedia's, or 'insecure', 'stuck' or 'AbortError'.
  */
-export async function openMicrophone({ onBlock, onLost }) {
+export async function openMicrophone({ device, signal, onBlock, onLost }) {
   if (!navigator.mediaDevices?.getUserMedia || !window.AudioWorkletNode) {
     throw new DOMException('no microphone without https', 'insecure');
   }
@@ -20,14 +38,17 @@ export async function openMicrophone({ onBlock, onLost }) {
   try {
     // What would clean up a telephone call only takes away from a recording.
     const audio = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: true };
-    stream = await navigator.mediaDevices.getUserMedia({ audio });
-    await context.audioWorklet.addModule(CAPTURE);
-    await context.resume();
+    if (device) audio.deviceId = { exact: device };
+    const asked = navigator.mediaDevices.getUserMedia({ audio });
+    // An answer that comes after the person gave up opens nothing.
+    asked.then((late) => signal.aborted && late.getTracks().forEach((track) => track.stop()), () => {});
+    stream = await Promise.race([asked, limit(signal)]);
+    await Promise.race([context.audioWorklet.addModule(CAPTURE).then(() => context.resume()), limit(signal, START)]);
     node = new AudioWorkletNode(context, 'capture', { channelCount: 1, channelCountMode: 'explicit' });
     context.createMediaStreamSource(stream).connect(node).connect(context.destination); // unconnected, it may not run
   } catch (error) {
     stream?.getTracks().forEach((track) => track.stop());
-    await context.close();
+    context.close().catch(() => {});
     throw error;
   }
   const over = new Promise((resolve) => {

@@ -1,21 +1,30 @@
-// The page: who is here, what is recorded or brought, and the list of it.
+// The page: what is recorded or uploaded, the list of it, and what can be done with that.
 
-import { signUp } from './api.js';
-import { openBooth } from './booth.js';
-import { Row } from './list.js';
-import { alone, createSender } from './sender.js';
+import * as api from './api.js';
+import { LONGEST, toWav } from './decode.js';
+import { identity, openIdentity } from './identity.js';
+import { List, Row } from './list.js';
+import { alone, createQueue, fileName } from './queue.js';
+import { openRecorder } from './recorder.js';
 import * as store from './store.js';
+import { choose, day, explain, language, spoken, translate, when, words } from './strings.js';
 import { looksLikeWav } from './wav.js';
-import { drawWhole, sentence } from './waveform.js';
-import { explain, language, translate, when, words } from './words.js';
+
+/** How long (ms) a deletion can be undone. */
+const UNDO = 6000;
 
 const byId = (id) => document.getElementById(id);
-const rows = new Map(); // id → Row
+const list = new List(day);
 // Other tabs of this browser show the same list.
 const tabs = 'BroadcastChannel' in window ? new BroadcastChannel('records') : null;
 
 document.documentElement.lang = language;
 translate(document);
+byId('search').placeholder = words('list.search');
+byId('search').setAttribute('aria-label', words('list.search'));
+const other = language === 'ru' ? ['en', 'English'] : ['ru', 'Русский'];
+Object.assign(byId('language'), { textContent: other[1], lang: other[0] });
+byId('language').addEventListener('click', () => choose(other[0]));
 
 // ---- telling
 
@@ -23,6 +32,27 @@ translate(document);
 function say(text) {
   byId('live').textContent = '';
   setTimeout(() => { byId('live').textContent = text; }, 50);
+}
+
+/** Says something where the eye is, until it is closed or its time is over. Returns what closes it. */
+function toast(text, { action, work, time = 8000, lasting = false, alert = false } = {}) {
+  const box = Object.assign(document.createElement('div'), { className: 'toast' });
+  if (alert) box.setAttribute('role', 'alert');
+  const paragraph = Object.assign(document.createElement('p'), { textContent: text });
+  const button = Object.assign(document.createElement('button'), { type: 'button', className: 'button', textContent: action ?? words('close') });
+  const close = () => {
+    clearTimeout(timer);
+    box.remove();
+  };
+  button.addEventListener('click', () => {
+    close();
+    work?.();
+  });
+  box.append(paragraph, button);
+  byId('toasts').append(box);
+  const timer = lasting ? 0 : setTimeout(close, time);
+  if (!alert) say(text);
+  return close;
 }
 
 /** Asks before something is lost. True when the answer is `yes`. */
@@ -37,147 +67,346 @@ function ask(question, yes) {
   });
 }
 
+/** Copies a text. False where the browser did not. */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Older way, for pages that are not at https:// addresses.
+    const field = Object.assign(document.createElement('textarea'), { value: text });
+    (document.querySelector('dialog[open]') ?? document.body).append(field);
+    field.select();
+    const copied = document.execCommand('copy');
+    field.remove();
+    return copied;
+  }
+}
+
 // ---- the list
 
 function newItem(source, more = {}) {
   const created = Date.now();
   const name = words('booth.name', { when: when(created) });
   const id = store.newId();
-  return { id, key: id, source, name, created, state: source === 'file' ? 'waiting' : 'recording', ...more };
+  return { id, key: id, source, name, created, state: source === 'file' ? 'reading' : 'recording', ...more };
 }
 
 /** Shows an item, kept or not. */
-function list(item) {
-  if (!rows.has(item.id)) {
-    const row = new Row(item, { actions, sender, say });
-    rows.set(item.id, row);
-    byId('list').prepend(row.element);
-  }
-  rows.get(item.id).update();
-  byId('none').hidden = [...rows.values()].some((row) => !row.element.hidden);
-  return rows.get(item.id);
+function show(item) {
+  const row = list.put(item, (found) => new Row(found, { actions, queue, say }));
+  frame();
+  return row;
+}
+
+/** What stands around the list. */
+function frame() {
+  const rows = [...list.rows.values()];
+  const shown = rows.filter(({ item }) => item.state !== 'recording' && !item.leaving);
+  byId('hero').hidden = shown.length > 0;
+  byId('sent').hidden = !shown.length;
+  byId('find').hidden = shown.length < 6 && !list.find;
+  byId('none-found').hidden = !list.find || list.visible.length > 0;
+  const kept = rows.filter(({ item }) => item.state === 'kept' && !item.leaving).length;
+  byId('send-all').hidden = kept < 2;
+  byId('send-all').textContent = words('list.send_all', { n: kept });
 }
 
 /** An item has changed: it is kept, shown, and the other tabs are told. `kept: false`: only its progress has. */
 async function changed(item, { kept = true } = {}) {
   if (item.removed) return;
-  list(item);
+  const before = list.get(item.id)?.shown;
+  const row = show(item);
   if (!kept) return;
+  if (item.state === 'ready' && before && before !== 'ready' && before !== 'recording') {
+    for (const each of list.rows.values()) each.share(false);
+    row.share();
+    row.element.scrollIntoView({ block: 'nearest' });
+  }
+  if (item.source === 'service') return; // the service keeps it
   await store.keep(item);
   tabs?.postMessage(item.id);
 }
 
+/** Takes an item off the list; the focus goes to its neighbour. */
 function unlist(item) {
   item.removed = true;
-  const row = rows.get(item.id);
-  rows.delete(item.id);
-  const next = row.element.nextElementSibling ?? row.element.previousElementSibling;
-  const focused = row.element.contains(document.activeElement);
-  row.leave();
-  byId('none').hidden = rows.size > 0;
-  if (focused) (next?.querySelector('article') ?? byId('record')).focus();
+  const row = list.get(item.id);
+  if (row) {
+    const focused = row.element.contains(document.activeElement);
+    const next = neighbour(row);
+    list.drop(item);
+    if (focused) next.focus();
+  }
+  frame();
 }
 
-const sender = createSender({ changed, signedOut: () => welcome('welcome.again') });
+function neighbour(row) {
+  const shown = list.visible;
+  const at = shown.indexOf(row);
+  return shown[at + 1]?.card ?? shown[at - 1]?.card ?? byId('record');
+}
+
+const queue = createQueue({ changed, signedOut: () => who.refused() });
+
+async function send(item) {
+  if (!(await who.need())) return;
+  await queue.send(item);
+}
+
+const leaving = new Map(); // id → what makes a deletion final
 
 const actions = {
-  send: (item) => sender.send(item),
-  cancel: (item) => sender.cancel(item),
+  send,
+  cancel: (item) => queue.cancel(item),
 
-  rename(item, name) {
-    if (name) item.name = name;
-    changed(item);
-  },
+  /** Whether the recording is this user's, at the service too. */
+  owned: (item) => Boolean(item.record && identity()?.id === item.record.user),
 
-  async copy({ name, record }) {
+  async rename(item, name) {
+    if (!item.record || item.state !== 'ready') return queue.rename(item, name);
+    const before = item.name;
+    item.name = name;
+    show(item);
     try {
-      await navigator.clipboard.writeText(record.url);
-    } catch {
-      // Older way, for pages that are not at https:// addresses.
-      const field = Object.assign(document.createElement('textarea'), { value: record.url });
-      document.body.append(field);
-      field.select();
-      document.execCommand('copy');
-      field.remove();
+      const record = await api.rename(identity(), item.record, fileName(name));
+      await changed(Object.assign(item, { record: { ...item.record, ...record } }));
+    } catch (problem) {
+      item.name = before;
+      show(item);
+      toast(explain(problem), { alert: true });
     }
-    say(words('say.copied', { name }));
+    return undefined;
   },
 
-  async remove(item) {
-    const question = words(item.record ? 'sure.remove.sent' : 'sure.remove');
-    if (!(await ask(question, words('item.remove')))) return;
-    unlist(item);
-    sender.cancel(item);
-    await store.remove(item.id);
-    tabs?.postMessage(item.id);
-    say(words('say.removed', { name: item.name }));
+  /** Copies the link; returns whether it was copied. */
+  async copy({ name, record }) {
+    const copied = await copy(record.page);
+    if (copied) say(words('say.copied', { name }));
+    else toast(words('share.by_hand'), { alert: true });
+    return copied;
+  },
+
+  share: ({ name, record }) => navigator.share({ title: name, url: record.page }).catch(() => {}),
+
+  /** Deletes an item, which can be undone for a few seconds. */
+  remove(item) {
+    const row = list.get(item.id);
+    const next = neighbour(row);
+    const owned = actions.owned(item);
+    row.player.reset();
+    queue.cancel(item, { silently: true });
+    item.leaving = true;
+    if (item.source !== 'service') store.keep(item); // a page that is closed before it is final goes on with it at its next start
+    row.update();
+    list.arrange();
+    frame();
+    next.focus();
+    const finish = async () => {
+      if (!leaving.delete(item.id)) return;
+      clearTimeout(timer);
+      try {
+        if (owned) await api.remove(identity(), item.record);
+      } catch (problem) {
+        item.leaving = false;
+        changed(item);
+        return toast(explain(problem), { alert: true });
+      }
+      unlist(item);
+      await store.remove(item.id);
+      tabs?.postMessage(item.id);
+      return undefined;
+    };
+    const timer = setTimeout(finish, UNDO);
+    leaving.set(item.id, finish);
+    toast(words(item.record && !owned ? 'say.removed' : 'say.deleted', { name: item.name }), {
+      action: words('undo'),
+      time: UNDO,
+      work() {
+        clearTimeout(timer);
+        if (!leaving.delete(item.id)) return;
+        item.leaving = false;
+        changed(item);
+        list.get(item.id).focus();
+        say(words('say.back', { name: item.name }));
+      },
+    });
   },
 };
+// Who leaves the page has meant it.
+addEventListener('pagehide', () => { for (const finish of [...leaving.values()]) finish(); });
 
 tabs?.addEventListener('message', async ({ data: id }) => {
   const kept = await store.item(id);
-  const row = rows.get(id);
-  if (row && (!kept || kept.state === 'kept')) sender.stop(row.item);
-  if (kept && row) list(Object.assign(row.item, kept));
+  const row = list.get(id);
+  if (row && (!kept || kept.state === 'kept')) queue.stop(row.item);
+  if (kept && row) show(Object.assign(row.item, kept));
   else if (kept) {
-    list(kept);
+    show(kept);
     goOn(kept);
-  } else if (row) unlist(row.item);
+  } else if (row && row.item.source !== 'service') unlist(row.item);
 });
 
 /** Goes on with an item as the last page left it. */
 async function goOn(item) {
-  if (item.state === 'recording') {
+  if (item.state === 'recording' || item.state === 'reading') {
     await alone(item.id, async () => {
       const now = await store.item(item.id);
-      if (!now) return rows.has(item.id) && unlist(item); // another tab has thrown it away
-      if (now.state !== 'recording') return;
-      if (now.bytes) await changed(Object.assign(item, now, { state: 'kept', note: 'recovered' }));
-      else {
-        unlist(item); // the page closed within its first second
-        await store.remove(item.id);
-      }
+      if (!now) return list.get(item.id) && unlist(item); // another tab has thrown it away
+      if (now.state !== item.state) return undefined;
+      if (now.bytes && item.state === 'recording') return changed(Object.assign(item, now, { state: 'kept', note: 'recovered' }));
+      unlist(item); // the page closed within its first second, or before the file was read
+      return store.remove(item.id);
     });
-  } else if (item.state === 'unsent') await sender.send(item);
-  else if (['waiting', 'sending', 'converting'].includes(item.state)) await sender.resume(item);
+  } else if (item.state === 'unsent') {
+    if (identity()) await queue.send(item);
+  } else if (['waiting', 'sending', 'converting'].includes(item.state)) await queue.resume(item);
 }
 
-addEventListener('online', () => {
-  for (const { item } of rows.values()) if (item.state === 'unsent') sender.send(item);
+function resend() {
+  for (const { item } of list.rows.values()) if (item.state === 'unsent') queue.send(item);
+}
+addEventListener('online', resend);
+addEventListener('beforeunload', (event) => queue.busy && event.preventDefault());
+
+byId('search').addEventListener('input', ({ target }) => {
+  list.find = target.value;
+  list.arrange();
+  frame();
 });
+byId('send-all').addEventListener('click', async () => {
+  if (!(await who.need())) return;
+  for (const { item } of list.rows.values()) if (item.state === 'kept' && !item.leaving) queue.send(item);
+});
+
+// ---- what the account has, wherever it was sent from
+
+let next = null; // the address of the page after the last one
+
+const nameOf = (record) => record.name.replace(/\.wave?$/i, '') || record.name;
+
+async function load(more) {
+  const user = identity();
+  if (!user) return;
+  let page;
+  try {
+    page = await api.records(user, more);
+  } catch {
+    return; // what this browser has is shown all the same
+  }
+  if (identity()?.id !== user.id) return;
+  const mine = new Map([...list.rows.values()].filter(({ item }) => item.record).map((row) => [row.item.record.id, row.item]));
+  for (const record of page.records) {
+    const item = mine.get(record.id);
+    if (item) {
+      mine.delete(record.id);
+      if (item.state !== 'ready' || item.leaving) continue;
+      item.name = nameOf(record);
+      changed(Object.assign(item, { record: { ...item.record, ...record } }));
+    } else fromService(record);
+  }
+  // What the list should have had and has not was deleted elsewhere.
+  const oldest = Math.min(...page.records.map(({ created_at }) => Date.parse(created_at)));
+  for (const item of mine.values()) {
+    const at = Date.parse(item.record.created_at);
+    const covered = !more && (page.next ? at > oldest : true);
+    if (covered && item.state === 'ready' && item.record.user === user.id && !item.leaving) {
+      unlist(item);
+      store.remove(item.id);
+    }
+  }
+  next = page.next ?? null;
+  byId('more').hidden = !next;
+  frame();
+}
+
+/** Shows a recording that another browser sent. */
+function fromService(record) {
+  const states = { ready: 'ready', pending: 'converting', failed: 'refused' };
+  const item = {
+    id: record.id,
+    source: 'service',
+    name: nameOf(record),
+    created: Date.parse(record.created_at),
+    state: states[record.status],
+    duration: record.duration,
+    record,
+    problem: record.status === 'failed' ? record : null,
+  };
+  const row = show(item);
+  if (item.state === 'converting') queue.resume(item);
+  else if (item.state === 'ready') seen.observe(row.element);
+}
+
+/** The waveform is asked for when its row comes into view. */
+const seen = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    const row = isIntersecting && [...list.rows.values()].find(({ element }) => element === target);
+    if (!row) continue;
+    seen.unobserve(target);
+    api.look(row.item.record).then(({ waveform }) => {
+      row.item.waveform = waveform;
+      row.update();
+    }, () => {});
+  }
+});
+byId('more').addEventListener('click', () => load(next));
 
 // ---- files
 
-async function bring(files) {
-  const problem = byId('booth-problem');
-  problem.textContent = '';
-  // Said at once: another bring() may still be under way, and neither may take the other's words away.
-  const refuse = (key, { name }) => problem.append(words(key, { name }), ' ');
+/** Why files were refused: one notice for all of them, for as long as it is not closed. */
+let refusals = { close: () => {}, lines: [] };
+
+function refuse(line) {
+  const lines = refusals.box?.isConnected ? [...refusals.lines, line] : [line];
+  refusals.close();
+  const close = toast(lines.join('\n'), { lasting: true, alert: true });
+  refusals = { close, lines, box: byId('toasts').lastElementChild };
+}
+
+async function add(files) {
   let added = 0;
-  for (const file of files) {
-    if (!file.size) refuse('problem.empty', file);
-    else if (!(await looksLikeWav(file).catch(() => false))) refuse('problem.not_wav', file);
-    else {
-      const item = newItem('file', { name: file.name.replace(/\.(wav|wave)$/i, '') || file.name, bytes: file.size });
-      sender.resume(item, async () => {
-        await changed(item);
-        item.unkept = !(await store.addPart(item.id, 0, file));
-        await changed(item);
-      });
+  await Promise.all(
+    files.map(async (file) => {
+      if (!file.size) return refuse(words('problem.empty', { name: file.name }));
+      const item = newItem('file', { name: file.name.replace(/\.[a-z0-9]{2,5}$/i, '') || file.name, bytes: file.size });
+      let wav = file;
+      try {
+        if (!(await looksLikeWav(file).catch(() => false))) {
+          show(item);
+          wav = await toWav(file);
+        }
+      } catch (error) {
+        if (list.get(item.id)) unlist(item);
+        const key = error.name === 'too_long' ? 'problem.too_long' : 'problem.not_audio';
+        return refuse(words(key, { name: file.name, length: spoken(LONGEST) }));
+      }
+      if (item.removed || item.leaving) return undefined;
       added += 1;
-    }
-  }
-  if (added) say(words('say.added', { n: added }));
+      item.bytes = wav.size;
+      // Another tab that finds the item before its sound is there must not take it for one whose page has died.
+      return alone(item.id, async () => {
+        await changed(item);
+        item.unkept = !(await store.addPart(item.id, 0, wav));
+        await changed(Object.assign(item, { state: 'kept' }));
+      });
+    }),
+  );
+  if (!added) return;
+  say(words('say.added', { n: added }));
+  const first = list.visible.find(({ item }) => item.state === 'kept');
+  first?.element.scrollIntoView({ block: 'nearest' });
+  if (document.activeElement === document.body || document.activeElement === byId('choose')) first?.focus();
 }
 
 byId('choose').addEventListener('click', () => byId('files').click());
 byId('files').addEventListener('change', ({ target }) => {
-  bring([...target.files]);
+  add([...target.files]);
   target.value = ''; // so that the same file can be chosen again
 });
 
 let over = 0; // how many elements the dragged files are over: each child of the page enters and leaves of its own
-const carriesFiles = (event) => event.dataTransfer?.types.includes('Files') && store.identity();
+const carriesFiles = (event) => event.dataTransfer?.types.includes('Files');
 addEventListener('dragenter', (event) => {
   if (!carriesFiles(event)) return;
   event.preventDefault();
@@ -193,19 +422,41 @@ addEventListener('drop', (event) => {
   event.preventDefault();
   over = 0;
   byId('drop').hidden = true;
-  bring([...event.dataTransfer.files]);
+  add([...event.dataTransfer.files]);
 });
 
 // ---- who is here
 
-const booth = openBooth({
+/** Shows who is here. */
+function greet() {
+  const user = identity();
+  byId('me').hidden = !user;
+  byId('my-name').textContent = user?.name ?? '';
+}
+
+const who = openIdentity({
+  ask,
+  say,
+  toast,
+  copy,
+  changed() {
+    greet();
+    for (const { item } of [...list.rows.values()]) if (item.source === 'service') unlist(item);
+    byId('more').hidden = true;
+    for (const row of list.rows.values()) row.update();
+    resend();
+    load();
+  },
+});
+
+openRecorder({
   newItem,
   ask,
   say,
   begun: (item) => changed(item),
   async kept(item) {
     await changed(Object.assign(item, { state: 'kept' }));
-    const row = list(item);
+    const row = show(item);
     row.element.scrollIntoView({ block: 'nearest' });
     row.focus();
   },
@@ -216,78 +467,22 @@ const booth = openBooth({
   },
 });
 
-// Something to look at for who has recorded nothing yet. It follows the window's size and the light.
-const decorate = () => drawWhole(byId('sample'), sentence(150), 0.38);
-new ResizeObserver(decorate).observe(byId('sample'));
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
-  decorate();
-  for (const row of rows.values()) row.update();
+  for (const row of list.rows.values()) row.update();
 });
-
-/** Shows who is here, or asks. */
-function greet() {
-  const user = store.identity();
-  byId('me').hidden = !user;
-  byId('welcome').hidden = Boolean(user);
-  byId('booth').hidden = !user;
-  byId('sent').hidden = !user && !rows.size;
-  byId('my-name').textContent = user?.name ?? '';
-  byId('my-id').textContent = user?.id ?? '';
-}
-
-/** Asks for a name (again). What is being recorded goes on. */
-function welcome(why) {
-  byId('name').value ||= store.identity()?.name ?? '';
-  if (why) store.keepIdentity(null); // else the old one is good until there is another
-  greet();
-  byId('welcome').hidden = false;
-  byId('booth').hidden = !booth.busy;
-  byId('welcome-problem').textContent = why ? words(why) : '';
-}
-
-byId('sign-up').addEventListener('submit', async (event) => {
-  event.preventDefault();
-  const name = byId('name').value.trim();
-  const button = byId('sign-up').querySelector('button');
-  if (!name || button.disabled) {
-    byId('welcome-problem').textContent = name ? '' : words('welcome.empty');
-    byId('name').focus();
-    return;
-  }
-  button.disabled = true;
-  try {
-    store.keepIdentity(await signUp(name));
-    byId('welcome-problem').textContent = '';
-    byId('name').value = '';
-    greet();
-    say(words('say.welcome', { name }));
-    byId('record').focus();
-    for (const { item } of rows.values()) if (item.state === 'unsent') sender.send(item);
-  } catch (problem) {
-    byId('welcome-problem').textContent = explain(problem);
-  } finally {
-    button.disabled = false;
-  }
-});
-
-addEventListener('keydown', ({ key }) => {
-  if (key !== 'Escape' || !byId('me').open) return;
-  byId('me').open = false;
-  byId('me').querySelector('summary').focus();
-});
-addEventListener('click', ({ target }) => {
-  if (!byId('me').contains(target)) byId('me').open = false;
-});
-
-byId('forget').addEventListener('click', async () => {
-  byId('me').open = false;
-  if (!(await ask(words('sure.forget'), words('me.forget')))) return;
-  welcome();
-  byId('name').select();
-});
+navigator.serviceWorker?.register('/sw.js').catch(() => {}); // the page does without
 
 byId('loading').remove();
+byId('booth').hidden = false;
 greet();
-for (const item of (await store.items()).reverse()) list(item);
-for (const { item } of [...rows.values()]) goOn(item);
-greet();
+const kept = [];
+for (const item of await store.items()) {
+  if (!item.leaving) kept.push(item);
+  else if (actions.owned(item)) api.remove(identity(), item.record).then(() => store.remove(item.id), () => {});
+  else store.remove(item.id);
+}
+for (const item of kept) show(item);
+frame();
+for (const item of kept) goOn(item);
+await who.takeOver();
+load();

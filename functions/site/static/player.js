@@ -1,6 +1,13 @@
 // Plays one recording; whoever begins to play silences the others.
 
 let playing = null;
+let silenced = false;
+
+/** While something is recorded nothing plays: the microphone would hear it. */
+export function silence(on) {
+  silenced = on;
+  if (on) playing?.pause();
+}
 
 export class Player {
   #audio = null;
@@ -22,6 +29,11 @@ export class Player {
     return this.#audio?.currentTime ?? 0;
   }
 
+  /** Whether it is to play and has nothing to play yet. */
+  get buffering() {
+    return Boolean(this.isPlaying && this.#audio && this.#audio.readyState < 3);
+  }
+
   get failed() {
     return Boolean(this.#audio?.error);
   }
@@ -29,7 +41,7 @@ export class Player {
   async #load(at = 0) {
     const audio = new Audio();
     audio.preload = 'metadata';
-    for (const event of ['play', 'pause', 'timeupdate', 'seeked', 'ended']) audio.addEventListener(event, this.#changed);
+    for (const event of ['play', 'pause', 'timeupdate', 'seeked', 'ended', 'waiting', 'playing']) audio.addEventListener(event, this.#changed);
     audio.addEventListener('error', () => this.#recover(audio));
     this.#audio = audio;
     audio.src = await this.#source();
@@ -52,9 +64,11 @@ export class Player {
       this.#audio.pause();
       return;
     }
+    if (silenced) return;
     if (this.failed) this.reset();
     const audio = this.#audio ?? (await this.#load());
     if (playing !== this) playing?.pause();
+    if (silenced) return;
     playing = this;
     await audio.play().catch(() => this.#changed());
   }

@@ -1,4 +1,4 @@
-// What this browser keeps: the identity, the list, and the sound of what is not sent yet.
+// What this browser keeps: the list, and the sound of what is not sent yet.
 //
 // IndexedDB 'records':  items  one row a recording (see sender.js for its states)
 //                       parts  its sound, in order: [item, n] → an ArrayBuffer of 16-bit samples, or the file itself
@@ -7,29 +7,8 @@
 
 import { wavHeader } from './wav.js';
 
-const IDENTITY = 'records.identity';
-
-let memoryIdentity = null;
-
-/** {id, token, name} of this browser's user, or null. */
-export function identity() {
-  try {
-    return JSON.parse(localStorage.getItem(IDENTITY)) ?? memoryIdentity;
-  } catch {
-    return memoryIdentity;
-  }
-}
-
-/** Keeps an identity; null forgets it. */
-export function keepIdentity(value) {
-  memoryIdentity = value;
-  try {
-    if (value) localStorage.setItem(IDENTITY, JSON.stringify(value));
-    else localStorage.removeItem(IDENTITY);
-  } catch {
-    // Storage is switched off: the identity lasts as long as the page.
-  }
-}
+/** How long (ms) the database may take to open; after that memory does. */
+const OPENING = 4000;
 
 let opened;
 
@@ -47,6 +26,7 @@ function database() {
         resolve(request.result);
       };
       request.onerror = () => resolve(null);
+      setTimeout(() => resolve(null), OPENING);
     } catch {
       resolve(null);
     }

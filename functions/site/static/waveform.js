@@ -73,84 +73,114 @@ export function drawWhole(canvas, peaks, played = 0) {
   });
 }
 
-/** Peaks such as a spoken sentence has, for decoration. */
-export function sentence(size) {
-  const wave = (i, period, shift) => Math.abs(Math.sin(((i + shift) / period) * Math.PI));
-  return Array.from({ length: size }, (_, i) => 255 * wave(i, 41, 3) ** 0.6 * wave(i, 13, 1) * (0.25 + 0.75 * wave(i, 2.7, 0)) + 3);
-}
-
-/** The strip that runs while recording: the newest sound under the needle, a line for each second. */
+/** The strip that runs while recording: the newest sound under the needle, a line for each second. It breathes when idle. */
 export class Tape {
   #canvas;
-  #peaks = [];
-  #blocks = 0;
+  #blocks = []; // {peak, mean}, 0 to 255, the newest last
+  #count = 0;
   #rate = 20; // blocks a second
-  #running = false;
+  #state = 'idle'; // 'on', 'paused'
   #calm = matchMedia('(prefers-reduced-motion: reduce)');
   #drawnAt = 0;
+  #frame = 0;
 
   constructor(canvas) {
     this.#canvas = canvas;
-    new ResizeObserver(() => this.draw()).observe(canvas);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.draw());
-    this.#calm.addEventListener('change', () => this.draw());
+    new ResizeObserver(() => this.#draw(0)).observe(canvas);
+    for (const query of [matchMedia('(prefers-color-scheme: dark)'), this.#calm]) query.addEventListener('change', () => this.#wake());
+    document.addEventListener('visibilitychange', () => this.#wake());
+    this.#wake();
   }
 
   start(blocksPerSecond) {
     this.#rate = blocksPerSecond;
-    this.#running = true;
-    this.#peaks = [];
-    this.#blocks = 0;
-    this.draw();
+    this.#blocks = [];
+    this.#count = 0;
+    this.#drawnAt = 0;
+    this.#become('on');
   }
 
-  /** Adds the peak (0 to 1) of the next block. */
-  add(peak) {
-    this.#blocks += 1;
-    this.#peaks.push(peak * 255);
-    if (this.#peaks.length > 1000) this.#peaks = this.#peaks.slice(-500);
-    // For who wants less motion the strip moves once a second.
-    if (this.#calm.matches && this.#blocks - this.#drawnAt < this.#rate) return;
-    this.draw();
+  /** Adds the peak and the loudness (0 to 1) of the next block. */
+  add(peak, mean) {
+    this.#count += 1;
+    this.#blocks.push({ peak: peak * 255, mean: mean * 255 });
+    if (this.#blocks.length > 1000) this.#blocks = this.#blocks.slice(-500);
+    // For those who want less motion the strip moves once a second.
+    if (this.#calm.matches && this.#count - this.#drawnAt >= this.#rate) this.#draw(0);
+  }
+
+  pause(paused) {
+    this.#become(paused ? 'paused' : 'on');
   }
 
   stop() {
-    this.#running = false;
-    this.#peaks = [];
-    this.#blocks = 0;
-    this.draw();
+    this.#become('idle');
   }
 
-  draw() {
+  #become(state) {
+    this.#state = state;
+    this.#wake();
+  }
+
+  #wake() {
+    cancelAnimationFrame(this.#frame);
+    this.#draw(performance.now());
+    if (this.#calm.matches || document.hidden || this.#state === 'paused') return;
+    const run = (now) => {
+      this.#draw(now);
+      this.#frame = requestAnimationFrame(run);
+    };
+    this.#frame = requestAnimationFrame(run);
+  }
+
+  #draw(now) {
     const { context, width, height, colour } = sheet(this.#canvas);
-    this.#drawnAt = this.#blocks;
+    if (!width) return;
+    this.#drawnAt = this.#count;
+    if (this.#state === 'idle') this.#breathe(context, width, height, colour, this.#calm.matches ? 0 : now);
+    else this.#run(context, width, height, colour);
+  }
+
+  /** A quiet line of sound, as of a room where nobody speaks yet. */
+  #breathe(context, width, height, colour, now) {
+    const step = 9;
+    context.fillStyle = colour('unheard');
+    for (let x = step / 2, i = 0; x < width; x += step, i += 1) {
+      const swell = Math.sin(i / 5 + now / 900) * Math.sin(i / 17 - now / 2300);
+      const envelope = Math.sin((x / width) * Math.PI);
+      bar(context, x, height / 2, 4 + Math.abs(swell) * envelope * height * 0.42, 4);
+    }
+  }
+
+  #run(context, width, height, colour) {
     const step = 4;
     const needle = Math.round(width * 0.8);
     const second = this.#rate * step;
     const middle = height / 2;
-
     context.font = `11px ${getComputedStyle(this.#canvas).fontFamily}`;
-    const first = Math.ceil((this.#blocks * step - needle) / second);
-    const last = Math.floor((this.#blocks * step + width - needle) / second);
+    const first = Math.ceil((this.#count * step - needle) / second);
+    const last = Math.floor((this.#count * step + width - needle) / second);
     for (let n = first; n <= last; n += 1) {
-      const x = Math.round(needle - this.#blocks * step + n * second) + 0.5;
+      const x = Math.round(needle - this.#count * step + n * second) + 0.5;
       context.fillStyle = colour('rule');
       context.fillRect(x - 0.5, 0, 1, height);
-      if (n >= 0 && this.#running) {
+      if (n >= 0) {
         context.fillStyle = colour('quiet');
         context.fillText(String(n), x + 5, 15);
       }
     }
-    context.fillStyle = colour('rule');
-    context.fillRect(0, Math.round(middle), width, 1);
-    if (!this.#running) return;
-
-    context.fillStyle = colour('live');
-    for (let i = 0; i < this.#peaks.length; i += 1) {
+    const live = colour('live');
+    for (let i = 0; i < this.#blocks.length; i += 1) {
       const x = needle - (i + 1) * step;
       if (x < -step) break;
-      bar(context, x, middle, tall(this.#peaks[this.#peaks.length - 1 - i], height - 44), 2.6);
+      const { peak, mean } = this.#blocks[this.#blocks.length - 1 - i];
+      context.fillStyle = live;
+      context.globalAlpha = 0.35; // how loud it got
+      bar(context, x, middle, tall(peak, height - 44), 2.8);
+      context.globalAlpha = 1; // how loud it was
+      bar(context, x, middle, tall(Math.min(peak, mean * 1.4), height - 44), 2.8);
     }
+    context.fillStyle = live;
     context.fillRect(needle, 0, 2, height);
   }
 }

@@ -1,31 +1,43 @@
 // Recording from the microphone. Every second of it is kept in the browser before the next is over.
 
-import { openMicrophone } from './microphone.js';
-import { alone } from './sender.js';
+import { microphones, openMicrophone } from './microphone.js';
+import { silence } from './player.js';
+import { alone } from './queue.js';
 import * as store from './store.js';
+import { clock, spoken, words } from './strings.js';
 import { Envelope, Tape } from './waveform.js';
-import { clock, spoken, words } from './words.js';
 
 /** More than this many bytes of samples would not fit a WAV file's 32-bit sizes. */
 const MOST = 4_000_000_000;
 /** Below this peak for SILENCE seconds, something is likely wrong with the microphone. */
 const FAINT = 0.004;
 const SILENCE = 3;
+/** A peak past this is cut off; for so many seconds after one it is said. */
+const CLIPPED = 0.985;
+const CLIPPING = 2;
 const BLOCK = 2048; // frames; as in capture.js
+const EXPLAINED = ['NotAllowedError', 'NotFoundError', 'NotReadableError', 'OverconstrainedError', 'insecure', 'stuck'];
 
 const byId = (id) => document.getElementById(id);
 
 /** begun(item), kept(item), dropped(item): what became of a recording; say(text): for a screen reader. */
-export function openBooth({ newItem, begun, kept, dropped, ask, say }) {
+export function openRecorder({ newItem, begun, kept, dropped, ask, say }) {
   const tape = new Tape(byId('tape'));
   const title = document.title;
   let current = null; // the recording that is going on
+  let opening = null; // aborts the wait for the microphone
+
+  const LABELS = { on: 'booth.stop', paused: 'booth.stop', opening: 'booth.cancel' };
 
   function face(state, hint) {
     byId('booth').dataset.state = state;
-    byId('record-label').textContent = words(state === 'on' ? 'booth.stop' : 'booth.record');
+    byId('record-label').textContent = words(LABELS[state] ?? 'booth.record');
     byId('record').disabled = state === 'busy';
-    byId('discard').hidden = state !== 'on';
+    const going = state === 'on' || state === 'paused';
+    byId('discard').hidden = !going;
+    byId('pause').hidden = !going;
+    byId('pause').textContent = words(state === 'paused' ? 'booth.resume' : 'booth.pause');
+    byId('microphone').disabled = state !== 'idle';
     byId('booth-hint').textContent = words(hint);
   }
 
@@ -33,22 +45,38 @@ export function openBooth({ newItem, begun, kept, dropped, ask, say }) {
     byId('booth-problem').textContent = key ? words(key) : '';
   }
 
+  /** Offers the microphones, where there is a choice. */
+  async function offer() {
+    const found = await microphones();
+    byId('microphones').hidden = found.length < 2;
+    const select = byId('microphone');
+    const chosen = select.value;
+    select.replaceChildren(new Option(words('booth.default'), ''), ...found.map(({ id, name }) => new Option(name, id)));
+    select.value = found.some(({ id }) => id === chosen) ? chosen : '';
+  }
+
   async function start() {
     problem('');
-    face('busy', 'booth.opening');
+    silence(true);
+    opening = new AbortController();
+    face('opening', 'booth.opening');
     const item = newItem('microphone');
-    const recording = { item, envelope: new Envelope(), waiting: [], frames: 0, saved: 0, parts: 0, faint: 0, writing: Promise.resolve() };
+    const recording = { item, envelope: new Envelope(), waiting: [], frames: 0, saved: 0, parts: 0, faint: 0, clipped: -Infinity, writing: Promise.resolve() };
     try {
       recording.microphone = await openMicrophone({
+        device: byId('microphone').value,
+        signal: opening.signal,
         onBlock: (block) => take(recording, block),
         onLost: () => finish('microphone.lost'),
       });
     } catch (error) {
+      silence(false);
       face('idle', 'booth.hint');
-      const key = `microphone.${error.name}`;
-      problem(['NotAllowedError', 'NotFoundError', 'NotReadableError', 'insecure'].includes(error.name) ? key : 'microphone.unknown');
+      if (error.name !== 'AbortError') problem(`microphone.${EXPLAINED.includes(error.name) ? error.name : 'unknown'}`);
       byId('record').focus();
       return;
+    } finally {
+      opening = null;
     }
     current = recording;
     item.sampleRate = recording.microphone.sampleRate;
@@ -60,25 +88,30 @@ export function openBooth({ newItem, begun, kept, dropped, ask, say }) {
     face('on', 'booth.listening');
     byId('record').focus();
     say(words('say.recording'));
+    offer();
   }
 
-  function take(recording, { samples, peak }) {
+  function take(recording, { samples, peak, mean }) {
     const { item, envelope } = recording;
+    if (recording.paused) return;
     recording.waiting.push(samples);
     recording.frames += samples.byteLength / 2;
     envelope.add(peak);
     if (current !== recording) return; // the last block, or one before the rate is known
-    tape.add(peak);
+    tape.add(peak, mean);
     const seconds = recording.frames / item.sampleRate;
     if (byId('timer').textContent !== clock(seconds)) {
       byId('timer').textContent = clock(seconds);
       document.title = `● ${clock(seconds)} · ${title}`;
     }
     recording.faint = peak < FAINT ? recording.faint + samples.byteLength / 2 : 0;
-    const hint = words(recording.faint > SILENCE * item.sampleRate ? 'booth.silent' : 'booth.listening');
-    if (byId('booth-hint').textContent !== hint) {
-      byId('booth-hint').textContent = hint;
-      if (hint === words('booth.silent')) say(hint);
+    if (peak > CLIPPED) recording.clipped = seconds;
+    let hint = 'booth.listening';
+    if (seconds - recording.clipped < CLIPPING) hint = 'booth.clipping';
+    if (recording.faint > SILENCE * item.sampleRate) hint = 'booth.silent';
+    if (byId('booth-hint').textContent !== words(hint)) {
+      byId('booth-hint').textContent = words(hint);
+      if (hint !== 'booth.listening') say(words(hint));
     }
     if (recording.frames - recording.saved >= item.sampleRate) save(recording);
     if (recording.frames * 2 > MOST) finish('microphone.full');
@@ -113,6 +146,7 @@ export function openBooth({ newItem, begun, kept, dropped, ask, say }) {
     document.title = title;
     byId('timer').textContent = clock(0);
     tape.stop();
+    silence(false);
     face('idle', 'booth.hint');
   }
 
@@ -139,11 +173,22 @@ export function openBooth({ newItem, begun, kept, dropped, ask, say }) {
     byId('record').focus();
   }
 
-  byId('record').addEventListener('click', () => (current ? finish() : start()));
+  function pause() {
+    if (!current || current.ending) return;
+    current.paused = !current.paused;
+    tape.pause(current.paused);
+    face(current.paused ? 'paused' : 'on', current.paused ? 'booth.paused' : 'booth.listening');
+    say(words(current.paused ? 'say.paused' : 'say.recording'));
+  }
+
+  byId('record').addEventListener('click', () => (current ? finish() : opening ? opening.abort() : start()));
+  byId('pause').addEventListener('click', pause);
   byId('discard').addEventListener('click', discard);
   addEventListener('beforeunload', (event) => {
     if (current) event.preventDefault(); // "Leave the page?" What is recorded would be kept, what is not yet said would not
   });
 
-  return { problem, get busy() { return Boolean(current); } };
+  navigator.mediaDevices?.addEventListener?.('devicechange', offer);
+  offer();
+  return { get busy() { return Boolean(current); } };
 }

@@ -1,4 +1,4 @@
-// Sends what is in the list, one recording after another, and follows each until it is ready.
+// Sends what is in the list, short and long recordings side by side, and follows each until it is ready.
 //
 // The states of an item:
 //   recording   the microphone is open           → kept
@@ -14,19 +14,20 @@
 // for good stays refused under its key, so that a person's "try again" is under a new one.
 
 import { DIRECT_LIMIT, Problem, announce, look, sendDirect, upload } from './api.js';
+import { identity } from './identity.js';
 import * as store from './store.js';
 
 /** Seconds before the 1st, 2nd … attempt that nobody asked for. The last one repeats. */
 const PAUSES = [3, 10, 30, 60, 300];
 /** Problems that pass. */
-const PASSING = new Set(['network', 'unavailable', 'upload_expired', 'invalid_credentials', 'unread']);
+const PASSING = new Set(['network', 'unavailable', 'upload_expired', 'invalid_credentials', 'unread', 'daily_limit']);
 /** Problems that passed by themselves no more than once: a person may try again all the same. */
-const WORTH_A_TRY = new Set(['conversion_error', 'conversion_timeout', 'record_not_found', 'validation_failed', 'unknown']);
+const WORTH_A_TRY = new Set(['conversion_error', 'conversion_timeout', 'record_not_found', 'validation_failed', 'upload_damaged', 'storage_full', 'unknown']);
 
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
 /** A name as the service takes it: no folder, no control character, at most 255 characters with its ending. */
-function fileName(name) {
+export function fileName(name) {
   const plain = name.replace(/[/\\\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/gu, '-').trim();
   return `${[...plain].slice(0, 250).join('')}.wav`;
 }
@@ -37,11 +38,11 @@ export function alone(id, work) {
 }
 
 /** changed(item): called after every change; it keeps and shows the item. signedOut(): the service does not know us. */
-export function createSender({ changed, signedOut }) {
+export function createQueue({ changed, signedOut }) {
   const running = new Map(); // id → {loaded, total, speed, controller} of what is on its way
   const timers = new Map(); // id → the next attempt
   const taken = new Set(); // ids that this tab has taken on
-  let turn = Promise.resolve();
+  const turns = { short: Promise.resolve(), long: Promise.resolve() }; // a short one waits for no long one
 
   function become(item, state, more = {}) {
     Object.assign(item, { state, problem: null, note: null }, more);
@@ -58,8 +59,9 @@ export function createSender({ changed, signedOut }) {
         const kept = await store.item(item.id);
         if (kept) Object.assign(item, kept); // another tab may have been at it
         if (item.state === 'sending') item.state = 'waiting'; // the page that sent it is gone
-        const mine = turn.then(() => send(item));
-        turn = mine;
+        const lane = (item.bytes ?? 0) > DIRECT_LIMIT ? 'long' : 'short';
+        const mine = turns[lane].then(() => send(item));
+        turns[lane] = mine;
         await mine;
         await follow(item);
       });
@@ -70,7 +72,7 @@ export function createSender({ changed, signedOut }) {
 
   async function send(item) {
     if (item.state !== 'waiting' || item.removed) return;
-    const user = store.identity();
+    const user = identity();
     if (!user) return failed(item, new Problem('invalid_credentials'));
     if (item.user !== user.id) Object.assign(item, { user: user.id, uploaded: false });
     let wav;
@@ -83,7 +85,7 @@ export function createSender({ changed, signedOut }) {
     const controller = new AbortController();
     const progress = { loaded: 0, total: wav.size, speed: 0, controller, marks: [[performance.now(), 0]] };
     running.set(item.id, progress);
-    await become(item, 'sending');
+    await become(item, 'sending', { attempted: true });
     try {
       const record = await deliver(item, user, wav, { signal: controller.signal, onProgress: gauge(item, progress) });
       await arrived(item, record);
@@ -102,7 +104,7 @@ export function createSender({ changed, signedOut }) {
       try {
         return await sendDirect(user, item.key, title, wav, options);
       } catch (problem) {
-        if (problem.code !== 'audio_too_large') throw problem; // else the limit is lower there: the other road, then
+        if (problem.code !== 'audio_too_large') throw problem; // else the limit is lower there: by an upload, then
       }
     }
     const record = await announce(user, item.key, title, options);
@@ -139,7 +141,7 @@ export function createSender({ changed, signedOut }) {
       await sleep(pause);
       if (item.state !== 'converting') return;
       try {
-        const record = await look(item.record);
+        const record = await look(item.record, identity());
         if (record.status === 'ready') await arrived(item, { ...item.record, ...record });
       } catch (problem) {
         if (!PASSING.has(problem.code)) await failed(item, problem);
@@ -152,24 +154,31 @@ export function createSender({ changed, signedOut }) {
     if (code === 'cancelled') return become(item, 'kept', { note: 'cancelled' });
     if (!PASSING.has(code)) return become(item, 'refused', { problem, again: WORTH_A_TRY.has(code) });
     // A late answer about an identity that this browser has given up says nothing of the one it has now.
-    const own = (store.identity()?.id ?? item.user) === item.user;
+    const own = (identity()?.id ?? item.user) === item.user;
     if (code === 'invalid_credentials' && own) signedOut();
     else {
       const attempts = item.attempts ?? 0;
       const pause = Math.max(PAUSES[Math.min(attempts, PAUSES.length - 1)], retryAfter ?? 0);
       item.attempts = attempts + 1;
-      timers.set(item.id, setTimeout(() => sender.send(item), pause * 1000));
+      timers.set(item.id, setTimeout(() => queue.send(item), pause * 1000));
     }
     return become(item, 'unsent', { problem });
   }
 
-  const sender = {
+  const queue = {
+    /** Gives an item another name. What was tried under the old one may have arrived, so it is sent as another. */
+    rename(item, name) {
+      if (name === item.name) return undefined;
+      const more = item.attempted ? { key: store.newId(), attempted: false, uploaded: false, record: undefined } : {};
+      return changed(Object.assign(item, { name }, more));
+    },
+
     /** Sends an item, now or when its turn comes. */
     async send(item) {
       clearTimeout(timers.get(item.id));
       timers.delete(item.id);
       if (item.state === 'waiting' || item.state === 'sending') return;
-      const more = item.state === 'refused' ? { key: store.newId(), uploaded: false, record: undefined } : {};
+      const more = item.state === 'refused' ? { key: store.newId(), attempted: false, uploaded: false, record: undefined } : {};
       await become(item, 'waiting', more);
       await take(item);
     },
@@ -180,15 +189,21 @@ export function createSender({ changed, signedOut }) {
     /** Stops sending what another tab has cancelled or removed. */
     stop: ({ id }) => running.get(id)?.controller.abort(),
 
-    cancel(item) {
+    /** Stops sending an item. `silently`: where it is about to be removed, its state does not matter. */
+    cancel(item, { silently = false } = {}) {
       clearTimeout(timers.get(item.id));
       const { controller } = running.get(item.id) ?? {};
       if (controller) controller.abort();
-      else become(item, 'kept', { note: 'cancelled' });
+      else if (!silently) become(item, 'kept', { note: 'cancelled' });
+    },
+
+    /** Whether anything is on its way, which closing the page would stop. */
+    get busy() {
+      return running.size > 0;
     },
 
     /** {loaded, total, speed} of an item that this tab is sending. */
     progress: (item) => running.get(item.id),
   };
-  return sender;
+  return queue;
 }
