@@ -56,9 +56,9 @@ class Memory:
     ) -> Row:
         row = self.rows[self._key(TableName, Key)]
         for action in ("SET", "REMOVE"):
-            _, found, rest = UpdateExpression.partition(action + " ")
+            _before, found, rest = UpdateExpression.partition(action + " ")
             for term in rest.split("REMOVE")[0].split(",") if found else []:
-                name, _, value = term.strip().partition(" = ")
+                name, _equals, value = term.strip().partition(" = ")
                 if value:
                     row[ExpressionAttributeNames[name]] = ExpressionAttributeValues[value]
                 else:
@@ -85,7 +85,8 @@ class Memory:
         stream.seek(first)
         size = self.HeadObject(Key)["ContentLength"]
         length = last - first + 1
-        body = StreamingBody(_Limited(stream, length), length)
+        limited: Any = _Limited(stream, length)
+        body = StreamingBody(limited, length)
         return {"Body": body, "ContentLength": length, "ContentRange": f"bytes {first}-{last}/{size}", "ETag": '"1"'}
 
     def ListObjectsV2(self, Prefix: str, **_: Any) -> Row:  # noqa: N802, N803
@@ -103,7 +104,7 @@ class _Limited(io.RawIOBase):
         self._stream = stream
         self._left = length
 
-    def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+    def read(self, size: int | None = -1) -> bytes:
         piece: bytes = self._stream.read(self._left if size is None or size < 0 else min(size, self._left))
         self._left -= len(piece)
         return piece

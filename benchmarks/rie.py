@@ -45,7 +45,7 @@ def durations(function: str, packages: Path, client: Path, emulator: Path) -> tu
             listener.bind(("127.0.0.1", 0))
         port, runtime_port = free.getsockname()[1], api.getsockname()[1]
     folder = ROOT / "functions" / function
-    command = [
+    command: list[str] = [
         *(emulator, "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
         *("--runtime-api-address", f"127.0.0.1:{runtime_port}"),
         *(sys.executable, "-S", "-B", "-m", "awslambdaric", "app.lambda_handler"),

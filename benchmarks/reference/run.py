@@ -42,7 +42,7 @@ def postgresql(folder: Path) -> Iterator[str]:
         account = pwd.getpwnam(user)
         os.chown(folder, account.pw_uid, account.pw_gid)
     data, port = folder / "data", free_port()
-    initialise = [found / "initdb", "-D", data, "-U", "records", "--auth=trust", "--no-instructions"]
+    initialise = [str(found / "initdb"), "-D", str(data), "-U", "records", "--auth=trust", "--no-instructions"]
     subprocess.run(initialise, check=True, user=user, stdout=subprocess.DEVNULL, cwd=folder)
     options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}"]
     with (folder / "log").open("w") as log:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -98,8 +98,12 @@ class Visit:
     def __post_init__(self) -> None:
         self.page.on("response", lambda response: self.responses.append(response))  # noqa: PLW0108 (Playwright marks it)
         self.page.on("request", self._asked)
-        self.page.on("console", lambda message: message.type == "error" and self.console.append(message.text))
+        self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.console.append(str(error)))
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.console.append(message.text)
 
     def _asked(self, request: Any) -> None:
         address = urlsplit(request.url)

@@ -195,7 +195,8 @@ class Injector:
             self.waited += seconds
             raise Urllib3ReadTimeoutError(None, SECRET, SECRET)  # type: ignore[arg-type]
 
-        body, headers = answer.content, dict(answer.headers.items())
+        body: bytes = answer.content
+        headers: Any = dict(answer.headers.items())
         half = body[: len(body) // 2]
         if kind == "short":
             headers["content-length"] = str(len(half))
@@ -281,7 +282,7 @@ def _fatal(request: Any, answer: Any) -> AWSResponse:
     return AWSResponse(request.url, answer.status_code, answer.headers, raw)
 
 
-def response(request: Any, status: int, headers: dict[str, str], body: bytes) -> AWSResponse:
+def response(request: Any, status: int, headers: Any, body: bytes) -> AWSResponse:
     raw: Any = _Raw(body)
     return AWSResponse(request.url, status, headers, raw)
 
@@ -290,7 +291,8 @@ def garbled(request: Any, answer: Any) -> AWSResponse:
     """An answer that was damaged on its way: half of its body is there, of a HEAD's headers nothing."""
     if request.method == "HEAD":
         return response(request, answer.status_code, {}, b"")
-    body, headers = answer.content, dict(answer.headers.items())
+    body: bytes = answer.content
+    headers: Any = dict(answer.headers.items())
     return response(request, answer.status_code, headers, body[: len(body) // 2] if body else b"\xff<{")
 
 

@@ -10,6 +10,7 @@ settled   once time has cleared up, there is exactly what was promised to somebo
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import io
 import json
@@ -18,10 +19,10 @@ import struct
 import uuid
 import wave
 from collections.abc import Callable
-from functools import cache
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from records import aws, storage
+from records import aws, http, storage
 from records.errors import InvalidCredentials, OurFault
 from records.recordings import Recording
 from records.users import User
@@ -29,6 +30,8 @@ from tests.integration import events
 from tests.integration.events import objects, parts, rows
 from tests.integration.faults import APPLIED, SECRET, Fault
 from tests.support.client import Account, Context, EventClient, Reply, function, send, sign_up
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 BUSY = {
     "code": "unavailable",
@@ -60,6 +63,7 @@ def assert_busy(reply: Reply) -> None:
         "content-type": "application/json; charset=utf-8",
         "cache-control": "no-store",
         "retry-after": "5",
+        **{name.lower(): value for name, value in http.CROSS_ORIGIN.items()},
     }
     assert all(reply.headers[name] for name in every)
 
@@ -88,6 +92,11 @@ def assert_holds(*record_ids: str) -> None:
         stored(row)
     assert objects() == sorted(row.mp3_key() for row in found)
     assert parts() == []
+
+
+def cache(function: F) -> F:
+    """functools.cache, which loses the types of the arguments and takes no class for hashable."""
+    return cast(F, functools.cache(function))
 
 
 @cache

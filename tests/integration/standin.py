@@ -201,7 +201,7 @@ def _one(tokens: list[str]) -> Condition:
     operator = tokens.pop(0)
     if operator == "IN":
         assert tokens.pop(0) == "("
-        wanted = []
+        wanted: list[str] = []
         while not wanted or tokens.pop(0) == ",":
             wanted.append(tokens.pop(0))
         return lambda item, names, values: any(item.get(names[token]) == values[value] for value in wanted)

@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from tests.integration import events, scenarios
 from tests.integration.conftest import moto_cloud
 from tests.integration.events import objects, orphans, ready_without_object, rows
 from tests.integration.faults import Call, Injector, Killed, replaying, tally, watched_clients
-from tests.integration.scenarios import Scenario, assert_holds, assert_sound, prepared, tiny_wav
+from tests.integration.scenarios import Scenario, assert_holds, assert_sound, cache, prepared, tiny_wav
 from tests.support.client import Context, function
 
 # The step of each that turns its row ready: its last UpdateItem.

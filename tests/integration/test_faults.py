@@ -7,7 +7,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import cache
 
 import pytest
 
@@ -30,7 +29,7 @@ from tests.integration.faults import (
     tally,
     watched_clients,
 )
-from tests.integration.scenarios import Scenario, prepared
+from tests.integration.scenarios import Scenario, cache, prepared
 
 SCENARIOS: list[type[Scenario]] = [
     scenarios.SignUp,

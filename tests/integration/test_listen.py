@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from records import http
 from records.recordings import Recording
 from records.users import User
 from tests.support.client import Account, EventClient, Reply, send, sign_up
@@ -50,6 +51,7 @@ def test_ready(client: EventClient, account: Account) -> None:
     del reply.headers["x-request-id"]
     storage = "https://records-test.s3.eu-central-1.amazonaws.com https://records-test.s3.amazonaws.com"
     assert reply.headers == {
+        **{name.lower(): value for name, value in http.CROSS_ORIGIN.items()},
         "content-type": "text/html; charset=utf-8",
         "cache-control": "no-store",
         "content-language": "en",

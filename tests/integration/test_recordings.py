@@ -72,7 +72,7 @@ def seconds_left(image: dict[str, Any]) -> float:
     return float(image["expires_at"]["N"]) - time.time()
 
 
-STATES = {
+STATES: dict[str, dict[str, Any]] = {
     "a ticket": {},
     "pending with A": {"wav_bytes": 1000, "wav_sha256": A.sha256},
     "pending with B": {"wav_bytes": 2000, "wav_sha256": B.sha256},

@@ -227,8 +227,12 @@ def test_row_that_goes_as_a_second_request_finds_it(account: Account) -> None:
     """It was there when it was looked at, and is gone when it is to be kept alive: a new one is made."""
     old = reserve(account, "k")
     old.update(actions=[Recording.expires_at.set(int(time.time()) + 5)])
+
+    def remove_all() -> None:
+        events.remove_rows(raw_rows())
+
     with Injector().active() as injector:
-        injector.upon(Call("dynamodb", "UpdateItem", 1), lambda: events.remove_rows(raw_rows()) and None)
+        injector.upon(Call("dynamodb", "UpdateItem", 1), remove_all)
         new = reserve(account, "k")
     assert (new.id, new.fresh, new.generation != old.generation) == (old.id, True, True)
     assert [row.generation for row in rows()] == [new.generation]

@@ -51,7 +51,7 @@ class FunctionsAdapter(BaseAdapter):
         self.client = EventClient()
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        body = request.body
+        body: Any = request.body
         if body is not None and not isinstance(body, str | bytes):
             body = b"".join(body) if not hasattr(body, "read") else body.read()
         headers = {
@@ -89,7 +89,7 @@ def record(account: Account) -> dict[str, Any]:
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_answer_is_described(
-    case: schemathesis.Case, session: requests.Session, account: Account, record: dict[str, Any]
+    case: schemathesis.Case[Any], session: requests.Session, account: Account, record: dict[str, Any]
 ) -> None:
     # Half of what is asked is asked by somebody who may, of a record that is there: else all answers were 401 or 404.
     if isinstance(case.body, dict) and isinstance(case.body.get("user_id"), int) and len(str(case.body)) % 2:

@@ -270,7 +270,7 @@ def test_fault_of_ours_then_ready(
     arrived(key)
     assert look(client, asked).status == 200
     row = record_of(asked)
-    assert (row.error_code, row.error_message, row.error_reason, row.expires_at) == (None, None, None, None)
+    assert (row.error_code, row.error_message, row.error_reason, row.expires_at) == (None, None, None, None)  # type: ignore[comparison-overlap]
     assert_holds(asked["id"])
 
 

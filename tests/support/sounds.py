@@ -52,7 +52,7 @@ def noise(frames: int, rate: int, random: np.random.Generator) -> Wave:
         spectrum = np.fft.rfft(sound)
         sound = np.fft.irfft(spectrum / np.sqrt(np.maximum(1, np.arange(len(spectrum)))), frames)
         sound /= np.abs(sound).max()
-    return sound * random.choice([0.3, 0.02, 0.0005, 0.00003])
+    return sound * float(random.choice([0.3, 0.02, 0.0005, 0.00003]))
 
 
 def silence(frames: int, rate: int, random: np.random.Generator) -> Wave:
@@ -91,7 +91,8 @@ def gated(frames: int, rate: int, random: np.random.Generator) -> Wave:
     """Speech and music in turn, every few seconds, with nothing at all between."""
     period = random.uniform(2, 7)
     part = np.floor(np.arange(frames) / rate / period) % 4
-    return speech(frames, rate, random) * (part == 0) + music(frames, rate, random) * (part == 2)
+    gated_sound: Wave = speech(frames, rate, random) * (part == 0) + music(frames, rate, random) * (part == 2)
+    return gated_sound
 
 
 def mixed(frames: int, rate: int, random: np.random.Generator) -> Wave:

@@ -34,7 +34,7 @@ def outcome(file: CorpusFile, directory: Path) -> tuple[int, float | None]:
 
 def test_every_file(corpus: Path | None, tmp_path: Path) -> None:
     statuses: Counter[int] = Counter()
-    wrong = []
+    wrong: list[tuple[object, ...]] = []
     for file in corpus_files(corpus):
         try:
             status, duration = outcome(file, tmp_path)

@@ -215,7 +215,7 @@ def test_the_queues(dev: Template) -> None:
         "SqsManagedSseEnabled": True,
     }
     erasures = uploads | {"RedrivePolicy": {"deadLetterTargetArn": "FailedErasuresQueue.Arn", "maxReceiveCount": 20}}
-    stored = {
+    stored: dict[str, Any] = {
         "DelaySeconds": 900,
         "VisibilityTimeout": 6 * dev["RemoveAudioFunction"]["Properties"]["Timeout"],
         "MessageRetentionPeriod": 4 * 24 * 3600,
@@ -231,8 +231,10 @@ def test_the_queues(dev: Template) -> None:
         "FailedErasuresQueue": failures,
     }
     functions = of_type(dev, "AWS::Lambda::Function").values()
-    assert stored["DelaySeconds"] >= max(f["Timeout"] for f in functions), "whoever stored an MP3 is not running then"
-    assert uploads["VisibilityTimeout"] > MAX_LIFETIME, "a message may come again only when no attempt is alive"
+    assert int(str(stored["DelaySeconds"])) >= max(f["Timeout"] for f in functions), (
+        "whoever stored an MP3 is not running then"
+    )
+    assert int(str(uploads["VisibilityTimeout"])) > MAX_LIFETIME, "a message comes again when no attempt is alive"
     assert dev["ConvertUploadFunction"]["Properties"]["Timeout"] == MAX_LIFETIME
 
 
