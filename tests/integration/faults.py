@@ -96,7 +96,7 @@ class Injector:
         self.injected = 0
         self._faults = faults
         self._kill = kill  # ("before" it is sent, "during" the reading of its body or "after" it, the call)
-        self._upon: dict[Call, Callable[[], None]] = {}
+        self._upon: dict[Call, Callable[[], object]] = {}
         self._struck: set[Fault] = set()
         self._counts: Counter[tuple[str, str]] = Counter()
         self._by_invocation: dict[str, Call] = {}
@@ -117,7 +117,7 @@ class Injector:
             finally:
                 _active.remove(self)
 
-    def upon(self, call: Call, happening: Callable[[], None]) -> None:
+    def upon(self, call: Call, happening: Callable[[], object]) -> None:
         """Let something happen elsewhere just before a call is sent."""
         self._upon[call] = happening
 
