@@ -7,6 +7,7 @@ source is skipped where that is not possible, and CI fails where anything is ski
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -26,7 +27,7 @@ from typing import Any
 import pytest
 
 from records.audio.mp3 import convert
-from records.audio.wav import BytesSource, inspect
+from records.audio.wav import inspect
 from records.settings import settings
 from tests.support.wavs import _IMA_STEPS, IMA_ADPCM, Case, adpcm_fmt, cases, fmt, pcm, tone, wav
 
@@ -170,7 +171,7 @@ def test_it_converts_what_the_service_accepts(
     monkeypatch.setenv("FFMPEG", str(program))
     settings.cache_clear()
     try:
-        found = inspect(BytesSource(case.data))
+        found = inspect(io.BytesIO(case.data))
         data = memoryview(case.data)[found.data_offset : found.data_offset + found.data_bytes]
         conversion = convert(found, [data], tmp_path, bitrate=64, deadline=time.monotonic() + 60)
     finally:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from records.audio import mpeg
-from records.audio.wav import MAX_CHANNELS, MAX_DURATION, MAX_RATE, MIN_RATE, Wav, inspect
+from records.audio.codecs import MAX_CHANNELS, MAX_RATE, MIN_RATE
+from records.audio.wav import MAX_DURATION, Wav, inspect
 from records.errors import UnplayableAudio, UnsupportedAudio
 from tests.fuzz.sparse import LONGEST_READ, MOST_READS, SparseFile
 
@@ -11,7 +12,7 @@ from tests.fuzz.sparse import LONGEST_READ, MOST_READS, SparseFile
 REASONS = frozenset(
     (
         *("no_format", "no_data", "no_samples", "bad_format", "bad_channels", "bad_sample_rate", "too_long"),
-        *("inconsistent_format", "unsupported_form", "undecodable", "too_many_chunks"),
+        *("inconsistent_format", "unsupported_form", "undecodable", "too_many_chunks", "several_data_chunks"),
     )
 )
 _MPEG = ("mp1", "mp2", "mp3")

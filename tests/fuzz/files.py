@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from records.audio.wav import Order
+from records.audio.riff import Order
 from tests.fuzz.sparse import Piece, SparseFile
 from tests.support.wavs import ALAW, EXTENSIBLE, FLOAT, GSM, IMA_ADPCM, MS_ADPCM, MULAW, PCM, adpcm_fmt, fmt
 

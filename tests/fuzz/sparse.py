@@ -13,9 +13,9 @@ Piece = bytes | int
 
 
 class SparseFile:
-    """Pieces one after another: bytes, or a number of `fill`. A `wav.Source` that allows no read beyond its ends.
+    """Pieces one after another: bytes, or a number of `fill`. A file object that allows no read beyond its ends.
 
-    reads, bytes_read: what was asked for so far.
+    reads, bytes_read: what was read so far.
     """
 
     def __init__(self, *pieces: Piece, fill: bytes = b"\0") -> None:
@@ -25,17 +25,23 @@ class SparseFile:
         self.size = self._starts[-1]
         self.reads = 0
         self.bytes_read = 0
+        self._position = 0
 
-    def read(self, offset: int, length: int) -> bytes:
-        assert 0 <= offset < self.size, f"a read at {offset} of a file of {self.size} bytes"
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = offset + (0, self._position, self.size)[whence]
+        return self._position
+
+    def read(self, length: int) -> bytes:
+        assert 0 <= self._position < self.size, f"a read at {self._position} of a file of {self.size} bytes"
         assert 0 < length <= LONGEST_READ, f"a read of {length} bytes"
-        found = self.peek(offset, length)
+        found = self.peek(self._position, length)
+        self._position += len(found)
         self.reads += 1
         self.bytes_read += len(found)
         return found
 
     def peek(self, offset: int, length: int) -> bytes:
-        """What `read` gives, unsupervised."""
+        """`length` bytes from `offset`, unsupervised."""
         end = min(self.size, offset + length)
         found = []
         index = bisect_right(self._starts, offset) - 1

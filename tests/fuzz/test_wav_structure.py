@@ -88,7 +88,14 @@ DIFFERENCES: dict[str, Callable[[Both], bool]] = {
 }
 
 # Why we refuse sound that libsndfile reads: the contract's limits, and forms that players disagree about.
-REFUSALS = ("bad_channels", "bad_sample_rate", "too_long", "inconsistent_format", "unsupported_form")
+REFUSALS = (
+    "bad_channels",
+    "bad_sample_rate",
+    "too_long",
+    "inconsistent_format",
+    "unsupported_form",
+    "several_data_chunks",
+)
 
 outcomes: Counter[str] = Counter()
 

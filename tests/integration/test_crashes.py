@@ -170,7 +170,7 @@ def remove_row_and_audio() -> None:
 VICTIM = """
 import os, signal, sys, time
 from records import conversion
-from records.audio.wav import BytesSource, inspect
+from records.audio.wav import inspect
 
 wav = open(sys.argv[1], "rb").read()
 
@@ -178,7 +178,7 @@ def half():
     yield memoryview(wav)[44 : len(wav) // 2]
     os.kill(os.getpid(), signal.SIGKILL)
 
-with conversion._converted(inspect(BytesSource(wav)), half(), time.monotonic() + 60):
+with conversion._converted(inspect(io.BytesIO(wav)), half(), time.monotonic() + 60):
     pass
 """
 

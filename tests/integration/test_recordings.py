@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
 import uuid
@@ -17,7 +18,7 @@ import pytest
 from records import recordings
 from records.audio.levels import Levels
 from records.audio.mp3 import Conversion
-from records.audio.wav import BytesSource, Wav, inspect
+from records.audio.wav import Wav, inspect
 from records.errors import (
     ConversionError,
     ConversionTimeout,
@@ -59,7 +60,7 @@ def user() -> User:
 
 @pytest.fixture(scope="module")
 def wav() -> Wav:
-    return inspect(BytesSource(tiny_wav()))
+    return inspect(io.BytesIO(tiny_wav()))
 
 
 def held() -> dict[str, Any]:

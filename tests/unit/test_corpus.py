@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections import Counter
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from records.audio.mp3 import convert
-from records.audio.wav import BytesSource, inspect
+from records.audio.wav import inspect
 from records.errors import AudioRejected, RecordsError, UnplayableAudio
 from tests.support.corpus import CorpusFile, corpus_files
 
@@ -22,7 +23,7 @@ def outcome(file: CorpusFile, directory: Path) -> tuple[int, float | None]:
     if not data:
         return 400, None  # an empty body is refused before anyone asks what it is
     try:
-        wav = inspect(BytesSource(data))
+        wav = inspect(io.BytesIO(data))
         pieces = [data[wav.data_offset : wav.data_offset + wav.data_bytes]]
         conversion = convert(wav, pieces, directory, bitrate=64, deadline=time.monotonic() + 60)
     except AudioRejected as error:

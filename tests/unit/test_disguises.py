@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from records.audio.mp3 import convert
-from records.audio.wav import BytesSource, inspect
+from records.audio.wav import inspect
 from records.errors import UnsupportedAudio
 from tests.support.hearing import heard
 from tests.support.wavs import FRAMES, chunk, fmt, pcm, riff, tone, wav
@@ -79,14 +79,14 @@ def test_a_list_of_files_leads_nowhere(name: str, tmp_path: Path) -> None:
     secret.write_bytes(wav(fmt(), pcm(tone(10 * FRAMES))))
     text = PLAYLISTS[name].format(secret).encode()
     with pytest.raises(UnsupportedAudio):
-        inspect(BytesSource(text))
-    found = inspect(BytesSource(wav(fmt(bits=8), text)))
+        inspect(io.BytesIO(text))
+    found = inspect(io.BytesIO(wav(fmt(bits=8), text)))
     assert found.frames == len(text)
     conversion = convert(found, [text], tmp_path, bitrate=64, deadline=time.monotonic() + 60)
     assert conversion.duration == len(text) / 8000
 
 
 def converted(file: bytes, directory: Path) -> bytes:
-    found = inspect(BytesSource(file))
+    found = inspect(io.BytesIO(file))
     data = file[found.data_offset : found.data_offset + found.data_bytes]
     return convert(found, [data], directory, bitrate=64, deadline=time.monotonic() + 60).path.read_bytes()

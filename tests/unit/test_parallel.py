@@ -5,6 +5,7 @@ Regions are of seconds here, so that there are many joins. JOINED_RECORDINGS of 
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import shlex
@@ -23,7 +24,7 @@ from records.audio import mpeg, parallel
 from records.audio.ffmpeg import Run
 from records.audio.mp3 import Conversion, convert
 from records.audio.plan import Plan
-from records.audio.wav import BytesSource, inspect
+from records.audio.wav import inspect
 from records.errors import ConversionError, ConversionTimeout
 from records.settings import processors, settings
 from tests.support.hearing import heard
@@ -60,7 +61,7 @@ class Reader:
     """Reads a file's data as the storage does, in pieces; notes what was read."""
 
     def __init__(self, data: bytes) -> None:
-        self.wav = inspect(BytesSource(data))
+        self.wav = inspect(io.BytesIO(data))
         self.view = memoryview(data)[self.wav.data_offset : self.wav.data_offset + self.wav.data_bytes]
         self.reads: list[tuple[int, int]] = []
 
@@ -192,7 +193,7 @@ def test_other_forms_of_pcm(form: str, ffmpeg: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rate", RATES)
 def test_boundaries_are_where_the_padding_repeats(rate: int) -> None:
-    found = inspect(BytesSource(wav(fmt(rate=rate), bytes(2 * 60 * rate))))
+    found = inspect(io.BytesIO(wav(fmt(rate=rate), bytes(2 * 60 * rate))))
     plan = Plan.of(found, 64)
     begins = parallel.boundaries(found, plan, 4)
     assert len(begins) == 4
@@ -206,8 +207,8 @@ def test_boundaries_are_where_the_padding_repeats(rate: int) -> None:
 
 def test_no_region_is_shorter_than_the_least() -> None:
     def regions(seconds: int, processes: int) -> int:
-        found = inspect(BytesSource(wav(fmt(rate=8000), bytes(2 * 8000 * seconds))))
-        same_rate = inspect(BytesSource(wav(fmt(rate=32000), bytes(2 * 32000 * seconds))))
+        found = inspect(io.BytesIO(wav(fmt(rate=8000), bytes(2 * 8000 * seconds))))
+        same_rate = inspect(io.BytesIO(wav(fmt(rate=32000), bytes(2 * 32000 * seconds))))
         assert parallel.boundaries(found, Plan.of(found, 64), processes) == [0]  # it is resampled
         return len(parallel.boundaries(same_rate, Plan.of(same_rate, 64), processes))
 
@@ -219,7 +220,7 @@ def test_no_region_is_shorter_than_the_least() -> None:
     "head", [fmt(FLOAT, bits=32, rate=44100), adpcm_fmt(IMA_ADPCM, 1, 1024, rate=44100)], ids=["floats", "compressed"]
 )
 def test_what_is_not_divided(head: bytes) -> None:
-    found = inspect(BytesSource(wav(head, bytes(4 * 44100 * 20))))
+    found = inspect(io.BytesIO(wav(head, bytes(4 * 44100 * 20))))
     assert parallel.boundaries(found, Plan.of(found, 64), 4) == [0]
 
 
@@ -494,7 +495,7 @@ def test_what_the_data_raises_is_passed_on(tmp_path: Path) -> None:
 
 def test_memory_is_constant(tmp_path: Path) -> None:
     """42 MB pass through three regions; some pieces of them are held."""
-    found = inspect(BytesSource(wav(fmt(channels=2, rate=44100), bytes(64))))
+    found = inspect(io.BytesIO(wav(fmt(channels=2, rate=44100), bytes(64))))
     found = replace(found, data_bytes=240 * 44100 * 4, frames=240 * 44100, duration=240.0)
 
     def ranges(start: int, end: int) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
 import time
 import traceback
@@ -20,7 +21,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from records import storage
 from records.audio import mp3
 from records.audio.parallel import Ranges
-from records.audio.wav import BytesSource, Wav, inspect
+from records.audio.riff import WINDOW
+from records.audio.wav import Wav, inspect
 from records.errors import (
     AudioRejected,
     AudioTooLarge,
@@ -55,7 +57,7 @@ def convert_sent(user: User, name: str, key: str | None, body: bytes, deadline: 
     `deadline` is a time of `time.monotonic()`. Raises AudioRejected, IdempotencyConflict, OurFault. After OurFault the
     same request may be sent again: with the same key it takes the pending row over.
     """
-    wav = inspect(BytesSource(body))
+    wav = inspect(io.BytesIO(body))
     audio = Audio(len(body), hashlib.sha256(body).hexdigest())
     row = Recording.reserve(user, name, key, audio)
     if row.status == READY:
@@ -163,7 +165,7 @@ def _convert_object(row: Recording, source: storage.S3Source, deadline: float) -
         raise UploadDamaged
     if row.wav_bytes not in (None, source.size):
         raise IdempotencyConflict
-    wav = inspect(source)
+    wav = inspect(io.BufferedReader(source, buffer_size=WINDOW))
     digest = hashlib.sha256()
 
     def ranges(start: int, end: int) -> Iterator[bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import io
+import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,7 +20,6 @@ from records.settings import settings
 
 SIGNED_SECONDS = 3600  # long enough to listen to a lecture through one address, short enough not to be a second link
 MULTIPART_BYTES = 64 * 1024 * 1024
-BLOCK_BYTES = 64 * 1024
 STREAM_BYTES = 1024 * 1024
 STREAM_ATTEMPTS = 3
 PART_BYTES = 8 * 1024 * 1024
@@ -250,8 +251,8 @@ def signed_until() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + SIGNED_SECONDS))
 
 
-class S3Source:
-    """An object to be read at random (`wav.Source`) and then as a stream: always of the same version.
+class S3Source(io.RawIOBase):
+    """An object as a file to be read at random, and as a stream: always of the same version.
 
     Raises ObjectNotFound where there is no such object; Unavailable, also where another has taken its place: the next
     attempt reads that one.
@@ -264,23 +265,25 @@ class S3Source:
             raise Unavailable  # a damaged response, which botocore does not notice
         self.size: int = head["ContentLength"]
         self._etag: str = head["ETag"]
-        self._block = b""
-        self._block_offset = 0
+        self._position = 0
 
-    def read(self, offset: int, length: int) -> bytes:
-        """At most `length` bytes from `offset`; fewer only at the end of the object.
+    def readable(self) -> bool:
+        return True
 
-        A block of 64 KiB is kept, since the chunks of a WAV's head stand close together.
-        """
-        end = min(offset + length, self.size)
-        if offset >= end:
-            return b""
-        if offset < self._block_offset or end > self._block_offset + len(self._block):
-            last = min(offset + max(length, BLOCK_BYTES), self.size) - 1
-            self._block = b"".join(_stream(self._key, offset, last, IfMatch=self._etag))
-            self._block_offset = offset
-        start = offset - self._block_offset
-        return self._block[start : start + end - offset]
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        """One range read of the storage, but for bodies that stop midway."""
+        end = min(self._position + len(buffer), self.size)
+        data = b"".join(self.stream(self._position, end))
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
 
     def stream(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The bytes from `start` up to `end`, or to the end of the object, in pieces of at most 1 MiB."""

@@ -6,17 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from records.audio import mpeg
+from records.audio.codecs import INTEGERS
 from records.audio.wav import MAX_DURATION, Wav
 from records.errors import ConversionError
 
 PACKET_BYTES = 64 * 1024  # of PCM, that ffmpeg reads and passes on at once: its threads change places less often
 _RESAMPLER_LEAST = 512  # samples: above half the length of ffmpeg's filter from 384 to 44.1 kHz
-
-# Decoders whose samples the encoder may have as they are: integers of at most 32 bits.
-_INTEGERS = frozenset(
-    [f"pcm_{form}" for form in ("u8", "s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "alaw", "mulaw")]
-    + ["adpcm_ms", "adpcm_ima_wav", "gsm_ms"]
-)
 
 # Sample rates of MPEG-1 and MPEG-2, and the constant bit rates (kbit/s) of layer III at each (ISO/IEC 11172-3,
 # 13818-3). Those of "MPEG 2.5" (8 to 12 kHz) and 16 kHz are left out: the encoder's delay and padding, up to 1727
@@ -83,7 +78,7 @@ class Plan:
         filters = [
             *_trim(wav),
             # Floats above full scale are clipped before all else; and 16 bits are too few to mix and to resample in.
-            *(["aformat=sample_fmts=s32|s32p"] if mixed or wav.codec not in _INTEGERS else []),
+            *(["aformat=sample_fmts=s32|s32p"] if mixed or wav.codec not in INTEGERS else []),
             *mixed,
             f"aformat=sample_fmts=fltp:channel_layouts={'mono' if channels == 1 else 'stereo'}",
         ]
