@@ -168,7 +168,7 @@ def remove_row_and_audio() -> None:
 
 # A conversion that is killed as Lambda kills: by a signal that cannot be caught, when half of its audio has passed.
 VICTIM = """
-import os, signal, sys, time
+import io, os, signal, sys, time
 from records import conversion
 from records.audio.wav import inspect
 

@@ -142,7 +142,12 @@ def test_more_than_4_gib() -> None:
     head = riff(ds64, fmt(channels=2, rate=192000), chunk(b"data", b"", size=0xFFFFFFFF), magic=b"RF64")
     source = SparseFile(head, size + 900)
     found = inspect(source)
-    assert (found.data_bytes, found.truncated, found.frames, source.reads) == (size, False, size // 4, 2)  # and a look behind the sound
+    assert (found.data_bytes, found.truncated, found.frames, source.reads) == (
+        size,
+        False,
+        size // 4,
+        2,
+    )  # and a look behind the sound
 
 
 def test_reads_are_few() -> None:
