@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass, field
-from typing import BinaryIO, Literal
+from typing import Literal, Protocol
 
 from records.errors import UnplayableAudio, UnsupportedAudio
 
@@ -31,10 +31,17 @@ _KNOWN_CHUNKS = frozenset(
 Order = Literal["little", "big"]
 
 
+class File(Protocol):
+    """What is used of a binary file object."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+    def read(self, size: int, /) -> bytes: ...
+
+
 class Reader:
     """Random access through one window, so that chunk headers near each other cost one read, and reads are bounded."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: File) -> None:
         self._file = file
         self.size = file.seek(0, os.SEEK_END)
         self._offset = 0

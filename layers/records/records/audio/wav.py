@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 from records.audio import codecs, riff
 from records.audio.codecs import Coding, part_frames
@@ -43,7 +42,7 @@ class Wav:
     b_format: bool = False
 
 
-def inspect(file: BinaryIO) -> Wav:
+def inspect(file: riff.File) -> Wav:
     """Read the headers of a WAV file, which must be seekable, and decide.
 
     Raises UnsupportedAudio (not a WAV file, or a codec that is not accepted) and UnplayableAudio (nothing to play,
