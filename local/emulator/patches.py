@@ -12,6 +12,7 @@ from typing import Any
 from hypercorn.asyncio.tcp_server import TCPServer
 from ministack.core import lambda_runtime
 from ministack.services import apigateway, dynamodb, lambda_svc, sqs, sts
+from ministack.services.cloudformation import provisioners
 
 invoke_lambda_proxy = apigateway._invoke_lambda_proxy
 cors_response_headers = apigateway._cors_response_headers
@@ -19,6 +20,7 @@ execute_function = lambda_svc._execute_function
 sqs_esm_concurrency = lambda_svc._sqs_esm_concurrency
 load_persisted_state = lambda_svc.load_persisted_state
 remove_item_silently = dynamodb._remove_item
+alarm_record = provisioners._cw_metric_alarm_record
 read_data = TCPServer._read_data
 
 EXPIRY_THREAD = "dynamodb-ttl-reaper"  # as MiniStack calls it
@@ -41,6 +43,7 @@ def install(function_keys: str) -> None:
     lambda_svc.load_persisted_state = load_lambda_state
     lambda_svc.execution_credentials = lambda_runtime.execution_credentials = function_credentials
     dynamodb._remove_item = remove_item
+    provisioners._cw_metric_alarm_record = alarm_of_one_metric
     # MiniStack's own thread looks once a minute; what it waits with is replaced for one more.
     dynamodb.time = SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(min(seconds, EXPIRY_SECONDS)))
     threading.Thread(target=dynamodb._ttl_reaper, daemon=True, name=EXPIRY_THREAD).start()
@@ -91,6 +94,15 @@ def remove_item(table: dict[str, Any], partition: str, sort: str) -> dict[str, A
     if item and threading.current_thread().name == EXPIRY_THREAD:
         dynamodb._emit_stream_event(table["TableName"], "REMOVE", item, None)
     return item
+
+
+def alarm_of_one_metric(name: str, properties: dict[str, Any]) -> Any:
+    """An alarm on a formula is taken as one on the formula's first metric. MiniStack refuses formulas."""
+    metrics = properties.get("Metrics")
+    if isinstance(metrics, list):
+        metric = next(each["MetricStat"]["Metric"] for each in metrics if "MetricStat" in each)
+        properties = {**properties, "Metrics": None, "Statistic": "Sum", **metric}
+    return alarm_record(name, properties)
 
 
 def derived_credentials(function: dict[str, Any], secret: str) -> dict[str, str]:
