@@ -40,6 +40,8 @@ from records.users import User
 
 _DIRECTORY = "records-conversion-"
 
+SLOWEST = 10  # times real time: a conversion that is slower than this hangs, whatever the audio is
+
 logger = Logger(child=True)
 metrics = Metrics()
 
@@ -65,13 +67,16 @@ def convert_sent(user: User, name: str, key: str | None, body: bytes, deadline: 
     if row.status == FAILED:
         raise row.error
     data = memoryview(body)[wav.data_offset : wav.data_offset + wav.data_bytes]
+    seconds = deadline - time.monotonic()
     try:
         with _converted(wav, [data], deadline) as conversion:
             made = _store(row, wav, audio, conversion)
     except AudioRejected as error:
         row.fail(error, audio)
         raise
-    except ConversionTimeout:
+    except ConversionTimeout as error:
+        if wav.duration is not None and wav.duration < SLOWEST * seconds:
+            raise ConversionError from error
         raise AudioTooLarge(
             MAX_DIRECT_BYTES,
             "The recording takes too long to convert in one request. Send it through POST /uploads.",
