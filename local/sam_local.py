@@ -158,6 +158,8 @@ def create_data(aws: Cloud, template: dict[str, Any]) -> tuple[dict[str, str], s
     aws.client("s3").put_bucket_notification_configuration(
         Bucket=names["AudioBucket"], NotificationConfiguration={"QueueConfigurations": [uploads]}
     )
+    # Requests to erase a user wait in it; what deletes is not run here.
+    names["ErasuresQueue"] = queues.create_queue(QueueName="erasures")["QueueUrl"]
     return names, queue
 
 
@@ -178,6 +180,7 @@ def write_environment(names: dict[str, str], public_url: str, storage_url: str, 
         "USERS_TABLE": names["UsersTable"],
         "RECORDS_TABLE": names["RecordsTable"],
         "BUCKET": names["AudioBucket"],
+        "ERASURES_QUEUE": names["ErasuresQueue"],
         "PUBLIC_URL": public_url,
         "STORAGE_URL": storage_url,
         "AWS_ENDPOINT_URL": endpoint,

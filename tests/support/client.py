@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import importlib
 import json
@@ -49,7 +50,9 @@ class HttpClient:
         try:
             path = target[target.index(host) + len(host) :] if address.netloc else target
             data = body.encode() if isinstance(body, str) else body
-            connection.request(method, path, body=data, headers=headers or {})
+            # A server may refuse a body before it has read all of it: its response is there all the same.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, body=data, headers=headers or {})
             answer = connection.getresponse()
             return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
         finally:
