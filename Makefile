@@ -123,7 +123,7 @@ mutants: $(INSTALLED) ## Take out each guard, one by one, and see a test go red
 	@$(PY) -m local.run --build
 	@$(PY) -m tests.support.mutants
 
-openapi: $(INSTALLED) ## Write the OpenAPI document anew
+openapi: $(INSTALLED) ## Rewrite the OpenAPI document
 	@$(PY) -m scripts.openapi
 
 format: $(INSTALLED) ## Format the code

@@ -2,7 +2,7 @@
 
 python -m benchmarks.load [--requests 5000] [--clients 32] [--url ...]
 
-Sign-ups, recordings by both roads and downloads mixed. Every answer is checked, every MP3 compared with its SHA-256;
+Sign-ups, recordings by both paths and downloads mixed. Every answer is checked, every MP3 compared with its SHA-256;
 at the end every record that was ever promised is downloaded once more, and the bucket may hold nothing else. Exit
 status 1 on any wrong answer, lost record or object without a record.
 """
@@ -29,7 +29,7 @@ from tests.support.client import Account, HttpClient, form, send, sign_up
 from tests.support.contract import target
 from tests.support.wavs import fmt, pcm, tone, wav
 
-PATIENCE = 120  # s that an upload may take until it is ready: one machine converts for all 32
+TIMEOUT = 120  # s that an upload may take until it is ready: one machine converts for all 32
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Run:
         place = ticket.json["upload"]
         fields = [(name, None, value.encode()) for name, value in place["fields"].items()]
         stored = self.client.request("POST", place["url"], *form(*fields, ("file", "upload.wav", audio)))
-        reply, ends = ticket, time.monotonic() + PATIENCE
+        reply, ends = ticket, time.monotonic() + TIMEOUT
         while stored.status == 204 and (reply.status, time.monotonic() < ends) in ((201, True), (202, True)):
             time.sleep(0.2)
             reply = self.client.request("GET", target(ticket.json["url"]), {"Accept": "application/json"})

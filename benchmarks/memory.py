@@ -41,9 +41,9 @@ def _read(path: Path) -> str:
         return ""
 
 
-def peak(road: str, path: Path) -> tuple[int, int]:
+def peak(route: str, path: Path) -> tuple[int, int]:
     """Bytes: of the handler's process, and of the largest that it started."""
-    command = [sys.executable, "-m", "benchmarks.memory", road, str(path)]
+    command = [sys.executable, "-m", "benchmarks.memory", route, str(path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         of_child = 0
         while process.poll() is None:
@@ -55,16 +55,16 @@ def peak(road: str, path: Path) -> tuple[int, int]:
     return own, of_child
 
 
-def work(road: str, path: Path) -> int:
+def work(route: str, path: Path) -> int:
     """In the process that is measured: one conversion, and what it took."""
     from benchmarks.service import Service
 
     with quiet():
         service = Service()
-        if road == "uploaded":
+        if route == "uploaded":
             service.uploaded(path)
-        elif road != "none":
-            service.direct(path, form=road == "form")
+        elif route != "none":
+            service.direct(path, form=route == "form")
     return high_water("self")
 
 
@@ -81,8 +81,8 @@ def run(short: bool) -> None:
         for seconds in LENGTHS[: -1 if short else None]:
             length = f"{seconds} s" if seconds < 600 else f"{seconds // 60} min"
             cases.append((f"convert_upload, {length}", "uploaded", wav(folder, seconds)))
-        for title, road, path in cases:
-            own, of_child = peak(road, path)
+        for title, route, path in cases:
+            own, of_child = peak(route, path)
             rows.append(
                 [title, *(f"{size / 1e6:.1f}" for size in (path.stat().st_size, own, of_child, own + of_child))]
             )

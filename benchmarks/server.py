@@ -45,7 +45,7 @@ class Side:
         checked(self.client.request("GET", link), 200)
 
     def send(self, audio: bytes) -> str:
-        """Send a short recording; gives its link."""
+        """Send a short recording; returns its link."""
         raise NotImplementedError
 
     def send_long(self, path: Path) -> None:

@@ -52,7 +52,7 @@ class Service:
         return found
 
     def get(self, record_id: str, headers: dict[str, str] | None = None, method: str = "GET") -> tuple[Cost, int]:
-        """GET /record. Gives the cost, and the answer's status."""
+        """GET /record. Returns the cost, and the answer's status."""
         event = self._event(method, f"/record?id={record_id}&user={self.user}", headers)
         handler, context = self._function("get_record").lambda_handler, self._context()
         answers: list[dict[str, Any]] = []

@@ -7,9 +7,9 @@
                                                                    └──▶ sam local invoke ConvertUploadFunction
 
 The tables and the bucket are template.yaml's own, taken out of what `sam build` made of it. Their names and the
-addresses go into env.json, so that a bare `sam local start-api` works, too, while this command runs. The data begin
-anew every time. `sam local` carries HTTP only, so the bucket's events are carried here, an invocation each; the records
-table's stream is not, so the audio of a row that is removed stays.
+addresses go into env.json, so that a bare `sam local start-api` works, too, while this command runs. The data start
+empty every time. `sam local` carries HTTP only, so the bucket's events are carried here, an invocation each; the
+records table's stream is not, so the audio of a row that is removed stays.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def bridge_address() -> str:
 
 
 def build() -> dict[str, Any]:
-    """Have it built, for this machine, where `sam local` looks for it. Gives the built template."""
+    """Have it built, for this machine, where `sam local` looks for it. Returns the built template."""
     build_once(print)
     shutil.rmtree(BUILT, ignore_errors=True)
     if ON_LINUX:

@@ -117,21 +117,21 @@ def try_out(url: str) -> None:
     record = json.loads(request(f"{url}/records?user_id={user['id']}&name=smoke.wav", headers, wav))
     mp3 = request(record["url"])
     if len(mp3) != record["mp3"]["bytes"]:
-        raise CloudError(f"{record['url']} gives {len(mp3)} bytes, not {record['mp3']['bytes']}.")
+        raise CloudError(f"{record['url']} returned {len(mp3)} bytes, not {record['mp3']['bytes']}.")
 
 
 def request(url: str, headers: dict[str, str] | None = None, body: bytes | None = None) -> bytes:
     asked = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310 the stack's own address
-    for patience in (1, 2, 4, 8, 0):  # a new API takes some seconds to be known everywhere
+    for pause in (1, 2, 4, 8, 0):  # a new API takes some seconds to be known everywhere
         try:
             with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310
                 content: bytes = answer.read()
                 return content
         except urllib.error.URLError as error:
             said = error.read().decode(errors="replace") if isinstance(error, urllib.error.HTTPError) else str(error)
-            if not patience:
+            if not pause:
                 raise CloudError(f"{asked.get_method()} {url} failed: {said}") from None
-            time.sleep(patience)
+            time.sleep(pause)
     raise AssertionError("the last try returns or raises")
 
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MEASURED = pytest.StashKey[list[str]]()
 
-# What the template gives every function, and what they read when they are imported.
+# What the template sets for every function, and what they read when they are imported.
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "Records")
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "records")
 

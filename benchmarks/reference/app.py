@@ -1,6 +1,6 @@
 """A conventional server for the same task, as most people would write it: FastAPI, PostgreSQL, ffmpeg as a subprocess.
 
-It signs up, takes a WAV in a request, and gives the MP3; it does none of the checking that the service does. With
+It signs up, takes a WAV in a request, and returns the MP3; it does none of the checking that the service does. With
 BLOCKING=1 the async handler runs ffmpeg by `subprocess.run`, which is what is met most; without, by asyncio's own.
 
     DATABASE_URL=postgresql://... AUDIO=folder FFMPEG=ffmpeg uvicorn benchmarks.reference.app:app

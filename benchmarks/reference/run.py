@@ -32,7 +32,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def postgresql(folder: Path) -> Iterator[str]:
-    """A PostgreSQL with its defaults, on loopback; gives its address. It refuses to be root, and becomes `postgres`."""
+    """A PostgreSQL with its defaults, on loopback; returns its address. It runs as postgres, never as root."""
     found = programs()
     if not found:
         sys.exit("There is no PostgreSQL here: apt-get install postgresql.")

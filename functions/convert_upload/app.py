@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger, Metrics
 
 from records import aws
 from records.conversion import Upload, convert_uploaded
-from records.errors import OurFault
+from records.errors import ServerError
 from records.recordings import Recording
 
 # The part of the time that the conversion may take; what is left is for storing an MP3 of over a gigabyte.
@@ -38,7 +38,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[s
                 # The message that S3 sends to try out a new queue has no records.
                 for created in json.loads(item["body"]).get("Records", []):
                     _convert(created, deadline)
-            except OurFault as error:
+            except ServerError as error:
                 logger.error("an upload was not converted", extra={"error": error.code, "item": item["messageId"]})
                 failures.append({"itemIdentifier": item["messageId"]})
     finally:

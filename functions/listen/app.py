@@ -128,7 +128,7 @@ def _pending(recording: Recording, author: str | None) -> Response[Any]:
         f'<p class="state" role="status"><span class="working" aria-hidden="true"></span>{escape(words["pending"])}</p>'
         f'<p class="quiet">{escape(words["pending_why"])}</p>'
     )
-    # listen.js looks again without loading the page anew.
+    # listen.js looks again without reloading the page.
     meta = f'<noscript><meta http-equiv="refresh" content="{RETRY_AFTER_PENDING}"></noscript>'
     return _page(202, _name(recording), content, meta, retry_after=RETRY_AFTER_PENDING)
 

@@ -104,7 +104,7 @@ class PaginatorDocstring(LazyLoadedDocstring):
 
 
 def remove(root: Path, *patterns: str) -> None:
-    """Remove what the patterns match. Each has to match something, so that none outlives what it is for."""
+    """Remove what the patterns match. Each has to match something: a pattern that no longer does is to be deleted."""
     for pattern in patterns:
         found = list(root.glob(pattern))
         if not found:

@@ -155,7 +155,7 @@ class Line:
             for side in self._open:
                 self._reset(side)
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """As fast as it goes."""
         self.rate, self.is_cut = None, False
 

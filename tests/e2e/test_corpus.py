@@ -71,7 +71,7 @@ def _try(client: HttpClient, account: Account, file: CorpusFile) -> tuple[int, s
 def _compare(client: HttpClient, name: str, record: dict[str, Any], duration: float | None) -> str | None:
     mp3 = client.request("GET", target(str(record["url"])))
     if hashlib.sha256(mp3.body).hexdigest() != record["mp3"]["sha256"]:
-        return f"{name}: the link gives other bytes than were stored"
+        return f"{name}: the link returns other bytes than were stored"
     lengths = [float(str(record["duration"])), *([duration] if duration is not None else [])]
     info: Any = MP3(io.BytesIO(mp3.body)).info  # type: ignore[no-untyped-call]
     played = info.length

@@ -42,7 +42,7 @@ def account(production: Cloud) -> Account:
 
 @pytest.fixture(scope="module")
 def record(production: Cloud, account: Account) -> dict[str, Any]:
-    """A record that is to outlive everything that follows."""
+    """A record that is to survive everything that follows."""
     reply = send(HttpClient(production.url), account, sample(2))
     assert reply.status == 201, reply
     body: dict[str, Any] = reply.json
@@ -101,7 +101,7 @@ def test_a_failed_change_is_rolled_back(production: Cloud, record: dict[str, Any
     sign_up(HttpClient(production.url))
 
 
-def test_production_data_outlive_the_stack(production: Cloud, record: dict[str, Any]) -> None:
+def test_production_data_survive_the_stack(production: Cloud, record: dict[str, Any]) -> None:
     production.deploy()
     users, records = production.outputs["UsersTableName"], production.outputs["RecordsTableName"]
     formation, tables = production.client("cloudformation"), production.client("dynamodb")

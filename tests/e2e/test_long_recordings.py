@@ -85,7 +85,7 @@ def ask(client: HttpClient, account: Account, name: str) -> dict[str, Any]:
 
 
 def post_file(upload: dict[str, Any], wav: LongWav) -> int:
-    """Send a WAV to its storage, in constant memory. Gives the status."""
+    """Send a WAV to its storage, in constant memory. Returns the status."""
     head = b"".join(
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
         for name, value in upload["fields"].items()

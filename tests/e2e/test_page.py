@@ -21,15 +21,15 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Error, Locator,
 
 from tests.e2e.browser import CHROMIUM, Line, Visit, chromium, speech, tone
 from tests.support.client import HttpClient
-from tests.support.hearing import heard
+from tests.support.decoding import decoded
 from tests.support.wavs import sample
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium")
 
 DOCS = Path(__file__).parents[2] / "docs"
 HERTZ = 440
-PATIENCE = 60_000  # ms that the slowest step of a short recording may take on a busy machine
-expect.set_options(timeout=PATIENCE)
+TIMEOUT = 60_000  # ms that the slowest step of a short recording may take on a busy machine
+expect.set_options(timeout=TIMEOUT)
 LIGHT: dict[str, Any] = {"viewport": {"width": 1000, "height": 836}, "color_scheme": "light"}
 DARK: dict[str, Any] = {**LIGHT, "color_scheme": "dark"}
 PHONE: dict[str, Any] = {
@@ -45,7 +45,7 @@ Open = Callable[..., Visit]
 
 @pytest.fixture(scope="module")
 def wavs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with WAV files: what the microphone hears, a short one, one for the upload road, half an hour."""
+    """A folder with WAV files: what the microphone hears, a short one, one for the upload path, half an hour."""
     folder = tmp_path_factory.mktemp("wavs")
     speech(folder / "microphone.wav", HERTZ, seconds=20, rate=48000)
     speech(folder / "speech.wav", 200, seconds=40)
@@ -78,7 +78,7 @@ def open_page(browser: Browser, base_url: str) -> Iterator[Open]:
                 # What a service worker asks for is not seen by page.route.
                 **{**LIGHT, "service_workers": "block", **options},
             )
-            context.set_default_timeout(PATIENCE)
+            context.set_default_timeout(TIMEOUT)
             contexts.append(context)
         visit = Visit(context.new_page())
         visits.append(visit)
@@ -131,12 +131,12 @@ def items(visit: Visit) -> Locator:
     return visit.page.locator("#list article:visible")
 
 
-def become(item: Locator, what: str, timeout: float = PATIENCE) -> None:
+def become(item: Locator, what: str, timeout: float = TIMEOUT) -> None:
     """Waits until an entry offers an action: 'copy' and 'download' of one that is ready, 'send', 'retry', 'cancel'."""
     expect(item.locator(f".{what}")).to_be_visible(timeout=timeout)
 
 
-def ready(item: Locator, timeout: float = PATIENCE) -> None:
+def ready(item: Locator, timeout: float = TIMEOUT) -> None:
     become(item, "download", timeout)
 
 
@@ -152,7 +152,7 @@ def recorded(page: Page, seconds: int) -> None:
 
 
 def record(visit: Visit, seconds: int) -> Locator:
-    """Records from the microphone; gives the new entry."""
+    """Records from the microphone; returns the new entry."""
     button = visit.page.locator("#record")
     button.click()
     expect(visit.page.locator("#booth")).to_have_attribute("data-state", "on")
@@ -201,7 +201,7 @@ def seconds_shown(item: Locator) -> float:
     return float(item.locator(".seek").input_value())
 
 
-def wait_until(page: Page, what: Callable[[], bool], seconds: float = PATIENCE / 1000) -> None:
+def wait_until(page: Page, what: Callable[[], bool], seconds: float = TIMEOUT / 1000) -> None:
     ends = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < ends, "it did not happen"
@@ -394,7 +394,7 @@ def test_a_recording_becomes_a_link_that_plays(
     # What it plays is what the microphone heard.
     mp3 = tmp_path / "heard.mp3"
     mp3.write_bytes(HttpClient(base_url).request("GET", link).body)
-    played = heard(mp3.read_bytes(), ffmpeg)
+    played = decoded(mp3.read_bytes(), ffmpeg)
     samples = played.rows[0]
     # From well below zero to well above: in the pauses the encoder's noise goes up and down, too.
     swings = [(i, sample > 0) for i, sample in enumerate(samples) if abs(sample) > 300]
@@ -600,7 +600,7 @@ def test_a_cut_line_is_mended_by_itself(open_page: Open, line: Line, wavs: Path,
     expect(item.locator(".note")).to_have_text(
         "The connection was lost. Saved in this browser. It will be sent automatically as soon as possible."
     )
-    line.mend()
+    line.restore()
     ready(item, timeout=90_000)
     assert record_of(item, base_url)["duration"] == pytest.approx(240, abs=0.1)
     announced = [r.json()["id"] for r in visit.responses if r.url.endswith("/uploads") and r.request.method == "POST"]
@@ -608,7 +608,7 @@ def test_a_cut_line_is_mended_by_itself(open_page: Open, line: Line, wavs: Path,
     assert set(announced) == {record_of(item, base_url)["id"]}, "one recording became several records"
 
 
-def test_what_could_not_be_sent_outlives_a_reload(open_page: Open, line: Line, base_url: str) -> None:
+def test_what_could_not_be_sent_survives_a_reload(open_page: Open, line: Line, base_url: str) -> None:
     visit = sign_up(open_page(proxy=line.proxy))
     page = visit.page
     line.cut()
@@ -619,7 +619,7 @@ def test_what_could_not_be_sent_outlives_a_reload(open_page: Open, line: Line, b
     expect(item.locator(".note")).to_contain_text("The connection was lost.")
     # The page comes back before the service does.
     page.route("**/records?*", lambda route: route.abort())
-    line.mend()
+    line.restore()
     page.reload()
     expect(items(visit)).to_have_count(1)
     become(item, "retry")
@@ -660,7 +660,7 @@ def test_sending_is_cancelled_and_taken_up_again(open_page: Open, line: Line, wa
     expect(item.get_by_role("button", name="Send")).to_be_focused()
     page.wait_for_timeout(700)
     become(item, "send")
-    line.mend()
+    line.restore()
     item.get_by_role("button", name="Send").click()
     ready(item)
 
@@ -684,7 +684,7 @@ def test_renamed_after_a_cancelled_upload(open_page: Open, line: Line, wavs: Pat
     wait_until(page, lambda: float(item.get_by_role("progressbar").get_attribute("value") or 0) > 0)
     item.get_by_role("button", name="Cancel").click()
     become(item, "send")
-    line.mend()
+    line.restore()
     item.get_by_label("Name of the recording").fill("The right name")
     item.get_by_label("Name of the recording").press("Enter")
     page.wait_for_timeout(600)
@@ -817,7 +817,7 @@ def test_cancelled_in_another_tab(open_page: Open, line: Line, wavs: Path) -> No
     items(second).first.get_by_role("button", name="Cancel").click()
     for visit in (first, second):
         expect(items(visit).first.locator(".note")).to_contain_text("Cancelled.")
-    line.mend()
+    line.restore()
     first.page.wait_for_timeout(3000)
     assert first.answers("POST", "/records") == []
     second.page.wait_for_timeout(600)
@@ -1007,7 +1007,7 @@ def test_axe_finds_no_violation(open_page: Open, line: Line, wavs: Path, look: d
     wait_until(page, lambda: float(long.get_by_role("progressbar").get_attribute("value") or 0) > 0)
     check("sending")
     long.get_by_role("button", name="Cancel").click()
-    line.mend()
+    line.restore()
     page.wait_for_timeout(600)
     long.get_by_role("button", name="Send").click()
     ready(long)
@@ -1083,7 +1083,7 @@ def test_every_operation_can_be_tried_out(open_page: Open, wavs: Path, base_url:
         return block
 
     def execute(block: Locator) -> tuple[int, str]:
-        """Presses Execute; gives the status and the body of the answer."""
+        """Presses Execute; returns the status and the body of the answer."""
         clear = block.get_by_role("button", name="Clear")
         if clear.count():
             clear.click()  # so that the answer before is not taken for this one

@@ -8,7 +8,7 @@ from records.audio.wav import MAX_DURATION, Wav, inspect
 from records.errors import UnplayableAudio, UnsupportedAudio
 from tests.fuzz.sparse import LONGEST_READ, MOST_READS, SparseFile
 
-# `details.reason` of a 422, as far as `wav` gives it.
+# `details.reason` of a 422, as far as `wav` sets it.
 REASONS = frozenset(
     (
         *("no_format", "no_data", "no_samples", "bad_format", "bad_channels", "bad_sample_rate", "too_long"),

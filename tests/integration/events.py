@@ -72,7 +72,7 @@ def orphans() -> list[str]:
 
 
 def keep_cloud() -> Callable[[], None]:
-    """Remember every row and every object; gives what brings just these back."""
+    """Remember every row and every object; returns what brings just these back."""
     kept_rows = {model: copy.deepcopy(_table(model).items) for model in (Recording, User)}
     kept_objects = {key: content(key) for key in objects()}
 
@@ -179,7 +179,7 @@ def _removal(image: dict[str, Any]) -> dict[str, Any]:
 
 
 def remove_rows(images: list[dict[str, Any]]) -> dict[str, Any]:
-    """Remove rows from the table as its time to live does; gives the event that the stream makes of it."""
+    """Remove rows from the table as its time to live does; returns the event that the stream makes of it."""
     for image in images:
         assert _table(Recording).delete_item(DynamoType(image["user"]), DynamoType(image["id"]))
     return removed(*images)

@@ -23,7 +23,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from records import aws, storage
-from records.errors import InvalidCredentials, OurFault
+from records.errors import InvalidCredentials, ServerError
 from records.recordings import Recording
 from records.users import User
 from tests.integration import events
@@ -544,7 +544,7 @@ class Upload(Scenario):
         try:
             events.arrived(self.key)
             self.event_failed = False
-        except OurFault as error:
+        except ServerError as error:
             assert SECRET not in str(error)  # noqa: PT017
 
     @property
@@ -655,7 +655,7 @@ class Multipart(Scenario):
             try:
                 storage.put_mp3(self.key, path, self.digest)
                 self.done = True
-            except OurFault:
+            except ServerError:
                 self.done = False
 
     @property

@@ -25,7 +25,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from records import aws, conversion, recordings
-from records.errors import AudioRejected, IdempotencyConflict, OurFault, RecordsError, UnplayableAudio
+from records.errors import AudioRejected, IdempotencyConflict, RecordsError, ServerError, UnplayableAudio
 from records.recordings import DAY, Recording
 from records.users import User
 from tests.integration import events
@@ -255,7 +255,7 @@ class Service(World):
             self.found(f"object without a row: {stray}")
 
     def failed(self, outcome: Any) -> bool:
-        return isinstance(outcome, OurFault) or (
+        return isinstance(outcome, ServerError) or (
             isinstance(outcome, BaseException) and not isinstance(outcome, RecordsError)
         )
 
@@ -280,7 +280,7 @@ class Service(World):
                 self.found("a conflict with itself")
         elif again and self.failed(outcome):
             self.found(f"a request is never answered: {outcome!r}")
-        elif not again and isinstance(outcome, OurFault) and not self.meanwhile:
+        elif not again and isinstance(outcome, ServerError) and not self.meanwhile:
             self.found(f"a fault without a cause: {outcome!r}")
 
     def judge_upload(self, attempt: Attempt, row: Recording | None, others: set[str]) -> None:

@@ -56,7 +56,7 @@ def reserve(account: Account, key: str | None = None) -> Recording:
 
 
 def remove(*images: dict[str, Any]) -> list[str]:
-    """Give `remove_audio` the removal of rows; gives the numbers of the items that it wants again."""
+    """Give `remove_audio` the removal of rows; returns the numbers of the items that it wants again."""
     event = events.removed(*images)
     return remove_with(event)
 

@@ -1,4 +1,4 @@
-"""The long road in one process: a ticket, a WAV that arrives, and its event, however it comes."""
+"""The upload path in one process: a ticket, a WAV that arrives, and its event, however it comes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def ticket(client: EventClient, account: Account, key: str | None = None) -> dic
 
 
 def upload(ticket: dict[str, Any], wav: bytes) -> str:
-    """Send a WAV with a ticket; gives the key under which it has arrived."""
+    """Send a WAV with a ticket; returns the key under which it has arrived."""
     key: str = ticket["upload"]["fields"]["key"]
     events.upload(key, wav)
     return key
@@ -447,7 +447,7 @@ def test_a_request_ends_before_lambda_does(account: Account, seconds: float, sta
     assert (rows(), objects()) == ([], [])
 
 
-def test_row_outlives_an_attempt_that_is_killed(client: EventClient, account: Account) -> None:
+def test_row_survives_an_attempt_that_is_killed(client: EventClient, account: Account) -> None:
     """Killed each time, its event ends in the queue: the WAV is there for as long as the event can be replayed."""
     asked = ticket(client, account)
     key = upload(asked, WAV)
@@ -630,7 +630,7 @@ def test_row_removed_at_every_step(client: EventClient, account: Account) -> Non
         assert_holds()
 
 
-# ---------------------------------------------------------------- one key over both roads
+# ---------------------------------------------------------------- one key over both paths
 
 
 def test_key_names_one_record_over_both_roads(client: EventClient, account: Account) -> None:
@@ -670,7 +670,7 @@ def test_upload_of_what_was_sent_already(client: EventClient, account: Account) 
 
 @pytest.fixture
 def claimed(client: EventClient, account: Account) -> dict[str, Any]:
-    """A ticket whose key has brought WAV by the direct road, in a process that was killed."""
+    """A ticket whose key has brought WAV by the in-request path, in a process that was killed."""
     asked = ticket(client, account, "k")
     with Injector(kill=("before", Call("s3", "PutObject", 1))).active(), pytest.raises(Killed):
         send(client, account, WAV, key="k")
@@ -796,7 +796,7 @@ def test_record_that_is_removed_while_it_is_read(client: EventClient, account: A
 
 
 def direct(account: Account, wav: bytes) -> tuple[str, bool] | str:
-    """The direct road below its edge, which serves one request at a time: the MP3 and if it was made, or why not."""
+    """The in-request path without its handler: the MP3's SHA-256 and whether it was made now, or the error's code."""
     user = User.authenticate(account.id, account.token)
     try:
         row, made = convert_sent(user, "a.wav", "k", wav, time.monotonic() + 60)

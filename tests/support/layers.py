@@ -19,7 +19,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def make_layer(folder: Path, architecture: str = ARCHITECTURE, python: str = PYTHON) -> Path:
-    """Build the layer into a folder; gives what is unpacked in /opt/python on Lambda."""
+    """Build the layer into a folder; returns what is unpacked in /opt/python on Lambda."""
     tools = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     subprocess.run(
         ["make", "--silent", "build-RecordsLayer"],

@@ -482,7 +482,7 @@ MUTANTS = (
         RECORDINGS_PY,
         "until = max(self.expires_at, _in(REPLAY_SECONDS))",
         "until = _in(PENDING_SECONDS)",
-        f"{UPLOADS} {RECORDINGS} -k 'outlives or begin'",
+        f"{UPLOADS} {RECORDINGS} -k 'survives or begin'",
     ),
     Mutant(
         "the MP3 belongs to its generation",
@@ -631,7 +631,7 @@ MUTANTS = (
     Mutant(
         "silence is not waited out at each call",
         AWS,
-        '    register("needs-retry", patience.judge)\n',
+        '    register("needs-retry", budget.check)\n',
         "",
         f"{FAULTS} -k 'timeout and outage'",
     ),
@@ -782,7 +782,7 @@ def main() -> int:
     for mutant in chosen:
         found = (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.old)
         if found != 1:
-            sys.exit(f"{mutant.guard}: found {found} times in {mutant.file}, not once; mend tests/support/mutants.py")
+            sys.exit(f"{mutant.guard}: found {found} times in {mutant.file}, not once; fix tests/support/mutants.py")
     files = sorted({word for mutant in chosen for word in mutant.tests.split() if word.endswith(".py")})
     caught = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:

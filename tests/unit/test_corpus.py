@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("real_ffmpeg")
 
 
 def outcome(file: CorpusFile, directory: Path) -> tuple[int, float | None]:
-    """The status that the API gives, and the MP3's duration in seconds."""
+    """The status that the API returns, and the MP3's duration in seconds."""
     data = memoryview(file.path.read_bytes())
     if not data:
         return 400, None  # an empty body is refused before anyone asks what it is

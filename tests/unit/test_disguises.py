@@ -12,7 +12,7 @@ import pytest
 from records.audio.mp3 import convert
 from records.audio.wav import inspect
 from records.errors import UnsupportedAudio
-from tests.support.hearing import heard
+from tests.support.decoding import decoded
 from tests.support.wavs import FRAMES, chunk, fmt, pcm, riff, tone, wav
 
 pytestmark = pytest.mark.usefixtures("real_ffmpeg")
@@ -52,7 +52,7 @@ def test_only_the_sound_of_a_polyglot_gets_out(file: bytes, tmp_path: Path, ffmp
     """The MP3 is, byte for byte, that of the plain WAV file."""
     plain = converted(wav(fmt(), DATA), tmp_path)
     assert converted(file, tmp_path) == plain
-    assert heard(plain, ffmpeg).duration == pytest.approx(FRAMES / 8000, abs=1 / 22050)
+    assert decoded(plain, ffmpeg).duration == pytest.approx(FRAMES / 8000, abs=1 / 22050)
 
 
 def test_a_zip_that_is_a_wav_is_a_zip() -> None:

@@ -28,7 +28,7 @@ from records.audio.plan import Plan, mp3_rate
 from records.audio.wav import Wav, inspect
 from records.errors import ConversionError, ConversionTimeout, UnplayableAudio
 from records.settings import settings
-from tests.support.hearing import heard
+from tests.support.decoding import decoded
 from tests.support.wavs import (
     FLOAT,
     HERTZ,
@@ -103,7 +103,7 @@ def test_every_accepted_form(case: Case, ffmpeg: str, tmp_path: Path) -> None:
     assert conversion.sha256 == hashlib.sha256(conversion.path.read_bytes()).hexdigest()
     assert conversion.duration == pytest.approx(case.duration, abs=1 / rate)
     assert len(conversion.waveform) == 200
-    played = heard(conversion.path.read_bytes(), ffmpeg)
+    played = decoded(conversion.path.read_bytes(), ffmpeg)
     assert (played.rate, len(played.rows)) == (rate, channels)
     assert 0 <= len(played.rows[0]) - round(conversion.duration * rate) <= 46
     if case.tone:
@@ -147,7 +147,7 @@ def test_sides_of_a_downmix(ffmpeg: str, tmp_path: Path) -> None:
         data = pcm(tone(channels=6, sounding=[channel]))
         conversion = to_mp3(wav(extensible(channels=6, mask=0x3F), data), tmp_path)
         sides.append(
-            "".join("-+"[max(map(abs, row)) > 1000] for row in heard(conversion.path.read_bytes(), ffmpeg).rows)
+            "".join("-+"[max(map(abs, row)) > 1000] for row in decoded(conversion.path.read_bytes(), ffmpeg).rows)
         )
     assert sides == ["+-", "-+", "++", "++", "+-", "-+"]
 
@@ -155,7 +155,7 @@ def test_sides_of_a_downmix(ffmpeg: str, tmp_path: Path) -> None:
 def test_b_format_has_a_left_and_a_right(ffmpeg: str, tmp_path: Path) -> None:
     """W and Y alike are a sound from the left: by a cardioid's (1 + cos) it is 1.71 against 0.29 times as loud."""
     case = next(case for case in ACCEPTED if case.name == "b-format")
-    left, right = heard(to_mp3(case.data, tmp_path).path.read_bytes(), ffmpeg).rows
+    left, right = decoded(to_mp3(case.data, tmp_path).path.read_bytes(), ffmpeg).rows
     assert 2 < max(left) / max(right) < 10
 
 
@@ -390,8 +390,8 @@ def test_hang(script: str, stand_in: Callable[[str], None], tmp_path: Path) -> N
     with pytest.raises(ConversionTimeout):
         to_mp3(TONE, tmp_path, seconds=0.7)
     group = int((tmp_path / "pid").read_text())
-    patience = time.monotonic() + 10
-    while group in running_groups() and time.monotonic() < patience:
+    deadline = time.monotonic() + 10
+    while group in running_groups() and time.monotonic() < deadline:
         time.sleep(0.01)  # what it started is killed too, but it is init that sees it off
     assert group not in running_groups()
 

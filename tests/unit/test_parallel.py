@@ -27,7 +27,7 @@ from records.audio.plan import Plan
 from records.audio.wav import inspect
 from records.errors import ConversionError, ConversionTimeout
 from records.settings import processors, settings
-from tests.support.hearing import heard
+from tests.support.decoding import decoded
 from tests.support.sounds import KINDS, pcm16
 from tests.support.wavs import ALAW, FLOAT, IMA_ADPCM, adpcm_fmt, chunk, fmt, riff, wav
 
@@ -98,7 +98,7 @@ def assert_same(data: bytes, processes: int, ffmpeg: str, directory: Path, bitra
     one = to_mp3(reader, directory / "one", 1, bitrate=bitrate)
     several = to_mp3(reader, directory / "several", processes, bitrate=bitrate)
     first, second = one.path.read_bytes(), several.path.read_bytes()
-    assert heard(second, ffmpeg) == heard(first, ffmpeg)
+    assert decoded(second, ffmpeg) == decoded(first, ffmpeg)
     assert (several.bytes, several.duration, several.levels, several.waveform) == (
         *(one.bytes, one.duration, one.levels),
         one.waveform,

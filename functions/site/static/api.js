@@ -19,7 +19,7 @@ export class Problem extends Error {
   }
 }
 
-/** One request. XMLHttpRequest, since fetch tells nothing of an upload's progress. Gives the request when it is done. */
+/** One request. XMLHttpRequest, since fetch tells nothing of an upload's progress. Returns the request when it is done. */
 function request(method, url, { headers = {}, body = null, onProgress, signal } = {}) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(new Problem('cancelled'));
@@ -128,7 +128,7 @@ export async function remove(user, { id }) {
   if (!answer.ok && answer.status !== 404) throw new Problem(answer.status === 401 ? 'invalid_credentials' : 'unavailable');
 }
 
-/** Sends a short recording; gives its record. The same key again gives the same record. */
+/** Sends a short recording; returns its record. The same key again returns the same record. */
 export function sendDirect(user, key, name, wav, { onProgress, signal }) {
   return call('POST', `/records?${new URLSearchParams({ user_id: user.id, name })}`, {
     headers: { ...bearer(user), 'content-type': 'audio/wav', 'idempotency-key': key },
@@ -138,7 +138,7 @@ export function sendDirect(user, key, name, wav, { onProgress, signal }) {
   });
 }
 
-/** Announces a long recording; gives its record, pending, with the `upload` that tells where to send it. */
+/** Announces a long recording; returns its record, pending, with the `upload` that tells where to send it. */
 export function announce(user, key, name, { signal }) {
   return call('POST', '/uploads', {
     headers: { ...bearer(user), 'content-type': 'application/json', 'idempotency-key': key },

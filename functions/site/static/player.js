@@ -13,7 +13,7 @@ export class Player {
   #audio = null;
   #source;
   #changed;
-  #again = 0; // when the address was last asked for anew
+  #again = 0; // when the address was last asked for again
 
   /** source(): a promise of the address; changed(): called whenever the position or the state may have changed. */
   constructor(source, changed) {
@@ -83,7 +83,7 @@ export class Player {
     this.#changed();
   }
 
-  /** Forgets the sound: its source has changed, or is to be asked anew. */
+  /** Forgets the sound: its source has changed, or has to be asked for again. */
   reset() {
     const audio = this.#audio;
     this.#audio = null;

@@ -97,7 +97,7 @@ export function createQueue({ changed, signedOut }) {
     }
   }
 
-  /** Short recordings go in one request, long ones to the storage. Gives the record. */
+  /** Short recordings go in one request, long ones to the storage. Returns the record. */
   async function deliver(item, user, wav, options) {
     const title = fileName(item.name);
     if (wav.size <= DIRECT_LIMIT) {

@@ -34,7 +34,7 @@ function database() {
   return opened;
 }
 
-/** Runs `work(...stores)` in one transaction; gives the result of the request that it returns. */
+/** Runs `work(...stores)` in one transaction; returns the result of the request that it returns. */
 async function run(mode, names, work) {
   const db = await database();
   if (!db) throw new DOMException('no database', 'NotSupportedError');

@@ -39,15 +39,15 @@ logger = Logger(child=True)
 def session() -> botocore.session.Session:
     """The one botocore session of the process: a second one costs 0.16 s of a cold start."""
     made = botocore.session.get_session()
-    register: Any = made.register  # whose stubs know of no handler that gives an answer
-    patience = _Patience()
-    register("request-created", patience.begin)
-    register("needs-retry", patience.judge)
+    register: Any = made.register  # whose stubs know of no handler that returns an answer
+    budget = _WaitBudget()
+    register("request-created", budget.begin)
+    register("needs-retry", budget.check)
     register("needs-retry.dynamodb", _check_whole)
     return made
 
 
-class _Patience:
+class _WaitBudget:
     """What one request waits for in all: silence that goes on from call to call is not waited out at each of them.
 
     A process serves one request at a time. Once the calls of its 29 s have waited for answers that did not come as
@@ -61,7 +61,7 @@ class _Patience:
     def begin(self, **attempt: Any) -> None:
         attempt["request"].context["begun"] = time.monotonic()
 
-    def judge(self, **attempt: Any) -> None:
+    def check(self, **attempt: Any) -> None:
         """Asked by botocore before it repeats a call; raising ends the call."""
         error = attempt["caught_exception"]
         if isinstance(error, NoConnection | HTTPClientError):

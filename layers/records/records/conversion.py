@@ -29,8 +29,8 @@ from records.errors import (
     ConversionError,
     ConversionTimeout,
     IdempotencyConflict,
-    OurFault,
     RecordNotFound,
+    ServerError,
     Unavailable,
     UploadDamaged,
 )
@@ -56,8 +56,8 @@ class Sent(NamedTuple):
 def convert_sent(user: User, name: str, key: str | None, body: bytes, deadline: float) -> Sent:
     """The in-request path: convert the WAV of a request while its client waits.
 
-    `deadline` is a time of `time.monotonic()`. Raises AudioRejected, IdempotencyConflict, OurFault. After OurFault the
-    same request may be sent again: with the same key it takes the pending row over.
+    `deadline` is a time of `time.monotonic()`. Raises AudioRejected, IdempotencyConflict, ServerError. After
+    ServerError the same request may be sent again: with the same key it takes the pending row over.
     """
     wav = inspect(io.BytesIO(body))
     audio = Audio(len(body), hashlib.sha256(body).hexdigest())
@@ -105,8 +105,8 @@ class Upload:
 def convert_uploaded(upload: Upload, deadline: float) -> None:
     """The upload path: convert a WAV that has arrived. It is deleted once it is of no more use.
 
-    Events come twice, late and out of order: a row that is final is left as it is. Raises OurFault, so that the event
-    is delivered again; the row is `pending` until then, and `failed` when its attempts are used up.
+    Events come twice, late and out of order: a row that is final is left as it is. Raises ServerError, so that the
+    event is delivered again; the row is `pending` until then, and `failed` when its attempts are used up.
     """
     removed = upload.row()
     row = Recording.read(int(removed.user), removed.id)
@@ -138,7 +138,7 @@ def convert_uploaded(upload: Upload, deadline: float) -> None:
 def _attempt(row: Recording, upload: Upload, deadline: float) -> None:
     """One attempt at the upload of a pending row. Afterwards the row is final, or the upload is not its audio.
 
-    Raises OurFault where another attempt may succeed, RecordNotFound, ObjectNotFound.
+    Raises ServerError where another attempt may succeed, RecordNotFound, ObjectNotFound.
     """
     source = storage.S3Source(upload.key)
     try:
@@ -158,7 +158,7 @@ def _attempt(row: Recording, upload: Upload, deadline: float) -> None:
     except Exception as error:
         if int(row.attempts or 0) >= MAX_ATTEMPTS:
             row.fail(ConversionError())
-        if isinstance(error, OurFault):
+        if isinstance(error, ServerError):
             raise
         _log_why(error)
         raise ConversionError from error
@@ -246,7 +246,7 @@ def _remove_stale_workdirs() -> None:
 def _store(row: Recording, wav: Wav, audio: Audio, conversion: mp3.Conversion) -> bool:
     """Store the MP3, then commit the row. Returns whether this call turned it ready; if not, another did before.
 
-    Raises IdempotencyConflict, OurFault, RecordNotFound, or what a failed row says was wrong.
+    Raises IdempotencyConflict, ServerError, RecordNotFound, or what a failed row says was wrong.
     """
     attempt = str(uuid.uuid4())
     key = row.mp3_key(attempt)

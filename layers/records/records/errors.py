@@ -1,4 +1,4 @@
-"""What can go wrong, in words of the domain. Nothing here knows HTTP: `api` holds the one table to statuses.
+"""What can go wrong, in words of the domain. `responses` holds the one table of HTTP statuses.
 
 RecordsError
 ├── MalformedRequest          what was sent cannot be read at all
@@ -10,13 +10,13 @@ RecordsError
 ├── ErasureNotFound
 ├── IdempotencyConflict       the same key came with other audio
 ├── AudioRejected
-│   ├── AudioTooLarge         more than the direct road carries
+│   ├── AudioTooLarge         more than the in-request path carries
 │   ├── UploadDamaged         what arrived is not what was announced
 │   ├── UnsupportedAudio      not a WAV file, or a codec that is not accepted
 │   └── UnplayableAudio       a WAV file with nothing to play, or that cannot be converted right
-└── OurFault                  a retry is safe and may succeed
+└── ServerError               a retry is safe and may succeed
     ├── Unavailable           AWS is failing or throttling
-    ├── ConversionError       ffmpeg is missing, was killed, or gave less than it must
+    ├── ConversionError       ffmpeg is missing, was killed, or returned less than it must
     └── ConversionTimeout     the conversion did not end in the time there is
 
 `code` is stable and is what a program tests; `message` is a sentence that a person can act on.
@@ -134,25 +134,25 @@ class UnplayableAudio(AudioRejected):
         super().__init__(message, {"reason": reason})
 
 
-class OurFault(RecordsError):
+class ServerError(RecordsError):
     """A fault on our side. The message never carries what the cause said: it is for the log alone."""
 
 
-class Unavailable(OurFault):
+class Unavailable(ServerError):
     code = "unavailable"
 
     def __init__(self) -> None:
         super().__init__("The service is busy or a part of it is failing. Send the same request again in a moment.")
 
 
-class ConversionError(OurFault):
+class ConversionError(ServerError):
     code = "conversion_error"
 
     def __init__(self, message: str = "The conversion failed on our side. Send the recording again.") -> None:
         super().__init__(message)
 
 
-class ConversionTimeout(OurFault):
+class ConversionTimeout(ServerError):
     code = "conversion_timeout"
 
     def __init__(self, message: str = "The recording takes longer to convert than there is time for.") -> None:

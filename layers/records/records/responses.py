@@ -38,7 +38,7 @@ STATUS: dict[type[RecordsError], HTTPStatus] = {
     errors.UnsupportedAudio: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.UnplayableAudio: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ValidationFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.OurFault: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ServerError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 

@@ -15,7 +15,7 @@ MAX_INLINE_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator can change, and the names that the template gives.
+    """What an operator can change, and the names that the template sets.
 
     bitrate: kbit/s a channel of the MP3. public_url: the API's address where it is not the one a request came to.
     storage_url: the address of S3 in signed links, where it is not AWS's own. ffmpeg: the path of the binary.

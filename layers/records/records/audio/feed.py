@@ -72,10 +72,10 @@ class Feed:
             top = data[width - 1 :: width]
             found = [match.start() for match in re.finditer(b"[\x7f\xff]", top)]
             if found:
-                mended = bytearray(data)
+                cleaned = bytearray(data)
                 for index in found:
-                    mended[index * width : (index + 1) * width] = bytes(width)
-                data = bytes(mended)
+                    cleaned[index * width : (index + 1) * width] = bytes(width)
+                data = bytes(cleaned)
                 wild += len(found)
             yield data
         samples = self._bytes // width

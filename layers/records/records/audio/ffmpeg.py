@@ -21,8 +21,8 @@ from records.settings import settings
 _PIPE = 1024 * 1024  # bytes that a pipe is asked to hold: six seconds of stereo
 # Served at once, each 32 KiB of sound would make this process and ffmpeg change places on the processor. So the pipes
 # are served together, every 20 ms, or so often that even an ffmpeg 400 times as fast as real time would never wait.
-_LEISURE, _FASTEST = 0.02, 400
-_PATIENCE = 0.5  # s between two looks at the clock while ffmpeg is silent, and at what it writes while it is not
+_SERVE_INTERVAL, _FASTEST = 0.02, 400
+_POLL_INTERVAL = 0.5  # s between two looks at the clock while ffmpeg is silent, and at what it writes while it is not
 _STDERR_KEPT = 2_000  # bytes, for the log
 
 # Exit statuses of ffmpeg that are the audio's fault: AVERROR_INVALIDDATA & 0xFF, and "too many decoding errors".
@@ -99,7 +99,9 @@ class Run:
         assert stdin and stdout and stderr  # noqa: S101, PT018
         os.set_blocking(stdin.fileno(), False)
         pending = memoryview(self._plan.header)
-        leisure = min(_LEISURE, _PIPE / (self._plan.flow * _FASTEST)) if _widen(stdin) and _widen(stdout) else 0.0
+        interval = 0.0
+        if _widen(stdin) and _widen(stdout):
+            interval = min(_SERVE_INTERVAL, _PIPE / (self._plan.flow * _FASTEST))
         with selectors.DefaultSelector() as selector, selectors.DefaultSelector() as end:
             selector.register(stdin, selectors.EVENT_WRITE)
             for pipe in (stdout, stderr):
@@ -107,7 +109,7 @@ class Run:
             end.register(stderr, selectors.EVENT_READ)  # which ffmpeg closes when it ends
             while selector.get_map():
                 self._check_limits(meter)
-                for key, _ in selector.select(_PATIENCE):
+                for key, _ in selector.select(_POLL_INTERVAL):
                     if key.fileobj is stdin:
                         pending, ended = self._write(key.fd, pending, feed, meter)
                     else:
@@ -122,9 +124,9 @@ class Run:
                         if key.fileobj is stdin:
                             stdin.close()
                         elif key.fileobj is stderr:
-                            leisure = 0.0
+                            interval = 0.0
                             end.unregister(stderr)
-                end.select(_LEISURE if self._idle else leisure)
+                end.select(_SERVE_INTERVAL if self._idle else interval)
 
     def _write(
         self, fd: int, pending: memoryview, feed: Iterator[bytes | memoryview | None], meter: Meter | Excerpt
@@ -161,7 +163,7 @@ class Run:
         """Stop an ffmpeg that takes too long, or that writes without end."""
         now = self._check_deadline()
         if now >= self._next_look:
-            self._next_look = now + _PATIENCE
+            self._next_look = now + _POLL_INTERVAL
             written = self.path.stat().st_size if self.path.exists() else 0
             if written > self._max_bytes or meter.frames > self._max_frames:
                 raise ConversionError

@@ -1,4 +1,4 @@
-"""The same file gets the same verdict, the same length and the same sound on both roads."""
+"""The same file gets the same verdict, the same length and the same sound on both paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.contract import target
 from tests.support.corpus import corpus_files
 from tests.support.wavs import cases
 
-# What is the same on both roads: all but the link, its parts and the time.
+# What is the same on both paths: all but the link, its parts and the time.
 ABOUT_THE_SOUND = (
     *("duration", "sample_rate", "channels", "truncated", "wav", "mp3", "levels", "waveform"),
     *("code", "message", "details"),
@@ -36,7 +36,7 @@ def account(client: EventClient) -> Account:
 
 
 def upload(client: EventClient, account: Account, audio: bytes) -> Reply:
-    """Send audio by the upload road; gives the record as JSON, as it is after the conversion."""
+    """Send audio by the upload path; returns the record as JSON, as it is after the conversion."""
     headers = {"Content-Type": "application/json", **account.bearer}
     body = json.dumps({"user_id": account.id, "name": "a.wav"})
     ticket = client.request("POST", "/uploads", headers, body).json
@@ -53,7 +53,7 @@ def sound(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare(client: EventClient, account: Account, audio: bytes) -> int:
-    """Send audio by both roads; gives the direct road's status."""
+    """Send audio by both paths; returns the in-request path's status."""
     direct, uploaded = send(client, account, audio), upload(client, account, audio)
     assert (uploaded.status == 200) == (direct.status == 201)
     # The MP3's SHA-256 is among these: bit for bit the same sound.
@@ -71,7 +71,7 @@ def test_corpus(client: EventClient, account: Account, corpus: Path | None) -> N
     compared = 0
     for file in corpus_files(corpus):
         audio = file.path.read_bytes()
-        if 0 < len(audio) <= MAX_DIRECT_BYTES:  # the direct road takes no others, and S3's form no empty one
+        if 0 < len(audio) <= MAX_DIRECT_BYTES:  # the in-request path takes no others, and S3's form no empty one
             assert compare(client, account, audio) in file.expect, file.name
             compared += 1
-    print(f"both roads: {compared} files of the corpus, the same verdict and the same MP3")
+    print(f"both paths: {compared} files of the corpus, the same verdict and the same MP3")

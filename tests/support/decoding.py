@@ -17,7 +17,7 @@ DECODER_DELAY = 529  # samples that every MP3 decoder adds, and LAME's tag does 
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Decoded:
     """rows: 16-bit samples, a row for each channel. rate: Hz."""
 
     rate: int
@@ -29,7 +29,7 @@ class Heard:
         return len(self.rows[0]) / self.rate
 
 
-def heard(mp3: bytes, ffmpeg: str) -> Heard:
+def decoded(mp3: bytes, ffmpeg: str) -> Decoded:
     """Decode an MP3 that the service made. ffmpeg: the path of the binary."""
     tag = 10 + int.from_bytes(mp3[6:10], "big") if mp3[:3] == b"ID3" else 0
     first, info = mpeg.frame(mp3[tag : tag + 4]), mpeg.info(mp3[tag:])
@@ -41,4 +41,4 @@ def heard(mp3: bytes, ffmpeg: str) -> Heard:
     samples = array("h", run.stdout)
     assert len(samples) == info.frames * info.samples * first.channels
     start, end = info.delay + DECODER_DELAY, info.frames * info.samples - max(0, info.padding - DECODER_DELAY)
-    return Heard(first.rate, [samples[channel :: first.channels][start:end] for channel in range(first.channels)])
+    return Decoded(first.rate, [samples[channel :: first.channels][start:end] for channel in range(first.channels)])
