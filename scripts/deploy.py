@@ -7,6 +7,7 @@ AWS is reached as by every AWS tool: AWS_PROFILE, AWS_REGION, keys in the enviro
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import socket
@@ -17,18 +18,40 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
+import uuid
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.exceptions import ConnectionError as NoConnection
 
 from local.sam import ROOT, CloudError
 from local.sample import write_sample
 
 DEFAULTS = {"Architecture": "arm64", "Runtime": "python3.13"}  # the template's
 BUILT = ROOT / ".aws-sam/build"
+SAM = str(ROOT / ".sam/bin/sam")
+# A stack of which nothing was ever used: AWS takes no update of it, and what its first creation left goes with it.
+NEVER_CREATED = ("REVIEW_IN_PROGRESS", "CREATE_FAILED", "ROLLBACK_FAILED", "ROLLBACK_COMPLETE")
+REFUSED_CREDENTIALS = (
+    *("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"),
+    *("InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure", "IncompleteSignature"),
+)
 
 
 class Stage:
@@ -54,11 +77,37 @@ class Stage:
         self.parameters: dict[str, str] = DEFAULTS | dict(pair.split("=", 1) for pair in pairs)
 
     def client(self, service: str) -> Any:
-        return boto3.client(service, region_name=self.region)  # type: ignore[call-overload]
+        config = Config(connect_timeout=10, read_timeout=60)
+        return boto3.client(service, region_name=self.region, config=config)  # type: ignore[call-overload]
+
+    @cached_property
+    def account(self) -> str:
+        """The number of the account that the credentials are of."""
+        account: str = self.client("sts").get_caller_identity()["Account"]
+        return account
+
+    @property
+    def place(self) -> str:
+        return f"account {self.account}, {self.region}"
+
+    @property
+    def bucket(self) -> str:
+        """The name of the bucket, as the template makes it."""
+        return f"{self.stack}-{self.account}-{self.region}"
+
+    def described(self) -> dict[str, Any] | None:
+        """What CloudFormation says of the stack; None where there is none."""
+        try:
+            stack: dict[str, Any] = self.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                return None
+            raise
+        return stack
 
     def outputs(self) -> dict[str, str]:
-        stack = self.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"][0]
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        outputs = (self.described() or {}).get("Outputs", [])
+        return {output["OutputKey"]: output["OutputValue"] for output in outputs}
 
 
 def call(*command: str, **environment: str) -> None:
@@ -71,31 +120,106 @@ def call(*command: str, **environment: str) -> None:
 
 def deploy(stage: Stage) -> dict[str, str]:
     """Build and deploy; the outputs of the stack."""
-    where = f"account {stage.client('sts').get_caller_identity()['Account']}, {stage.region}"
-    print(f"Building {stage.stack} for {where} ...", flush=True)
-    sam, architecture = str(ROOT / ".sam/bin/sam"), stage.parameters["Architecture"]
+    print(f"Building {stage.stack} for {stage.place} ...", flush=True)
+    architecture = stage.parameters["Architecture"]
     environment = {
         "AWS_DEFAULT_REGION": stage.region,
         "LAYER_ARCHITECTURE": architecture,
         "LAYER_PYTHON": stage.parameters["Runtime"].removeprefix("python"),
+        # The wheel's reads every format and network protocol, and is under the GPL: only for whoever says so.
+        "RECORDS_FFMPEG": os.environ.get("RECORDS_FFMPEG") or "source",
     }
+    ffmpeg = (sys.executable, str(ROOT / "layers/ffmpeg/build.py"))
+    try:
+        with tempfile.TemporaryDirectory() as folder:  # first and alone, so that its failure is plain to see
+            call(*ffmpeg, "layer", folder, **environment)
+    except CloudError:
+        raise CloudError(
+            "There is no ffmpeg to deploy. README.md says what builds it; or take the larger one of a wheel: "
+            f"make deploy STAGE={stage.name} RECORDS_FFMPEG=wheel"
+        ) from None
     overrides = [f"{name}={value}" for name, value in stage.parameters.items()]
-    call(sam, "build", "--parameter-overrides", *overrides, **environment)
+    call(SAM, "build", "--parameter-overrides", *overrides, **environment)
     # SAM does not tell the Makefiles what the parameters are: is the binary for the processor of the functions?
-    call(sys.executable, str(ROOT / "layers/ffmpeg/build.py"), "check", str(BUILT / "FfmpegLayer"), **environment)
+    call(*ffmpeg, "check", str(BUILT / "FfmpegLayer"), **environment)
+    delete_what_was_never_created(stage)
     options = ("--config-env", stage.name, "--no-confirm-changeset", "--parameter-overrides", *overrides)
-    call(sam, "deploy", *options, **environment)
+    call(SAM, "deploy", *options, **environment)
     return stage.outputs()
 
 
+def delete_what_was_never_created(stage: Stage) -> None:
+    """Delete the stack where its first creation failed: AWS refuses to deploy to it."""
+    stack = stage.described()
+    if stack and stack["StackStatus"] in NEVER_CREATED:
+        print(
+            f"{stage.stack} is {stack['StackStatus']}: its first creation did not succeed. Deleting it ...", flush=True
+        )
+        formation = stage.client("cloudformation")
+        formation.delete_stack(StackName=stage.stack)
+        # By its id: under its name a deleted stack is not found any more.
+        waiter = formation.get_waiter("stack_delete_complete")
+        waiter.wait(StackName=stack["StackId"], WaiterConfig={"Delay": 5, "MaxAttempts": 360})
+
+
 def destroy(stage: Stage) -> None:
-    """Delete the stack with its data. Raises CloudError for production, whose data are to be kept."""
+    """Delete the stack and, when the person agrees, its data, which the stack itself leaves behind.
+
+    Raises CloudError for production, whose data are to be kept, and where the person does not agree."""
     if stage.parameters.get("Stage") == "prod":
         raise CloudError("prod keeps its data: docs/operations.md says how it is taken down by hand.")
-    bucket = boto3.resource("s3", region_name=stage.region).Bucket(stage.outputs()["BucketName"])
-    bucket.objects.all().delete()  # a bucket that holds something is not deleted
-    options = ("--no-prompts", "--stack-name", stage.stack)
-    call(str(ROOT / ".sam/bin/sam"), "delete", *options, AWS_DEFAULT_REGION=stage.region)
+    stack, tables, has_bucket = stage.described(), tables_of(stage), bucket_exists(stage)
+    found = [
+        *([f"the stack {stage.stack}"] if stack else []),
+        *(f"the table {name} with all that is in it" for name in tables),
+        *([f"the bucket {stage.bucket} with all recordings"] if has_bucket else []),
+    ]
+    if not found:
+        print(f"There is nothing of {stage.stack} in {stage.place}.")
+        return
+    print(f"In {stage.place}, this is deleted for good:", *found, sep="\n  ", flush=True)
+    confirm(stage.name)
+    delete_what_was_never_created(stage)
+    if stage.described():  # with what it uploaded
+        call(SAM, "delete", "--no-prompts", "--stack-name", stage.stack, AWS_DEFAULT_REGION=stage.region)
+    # Once more: the stack may have deleted some of them itself.
+    database = stage.client("dynamodb")
+    for name in tables_of(stage):
+        database.delete_table(TableName=name)
+        database.get_waiter("table_not_exists").wait(TableName=name)
+    if bucket_exists(stage):
+        bucket = boto3.resource("s3", region_name=stage.region).Bucket(stage.bucket)
+        bucket.object_versions.delete()
+        bucket.delete()
+    print(f"{stage.stack} is gone.")
+
+
+def tables_of(stage: Stage) -> list[str]:
+    """The tables of the stack, and those that were kept of stacks of the same name before it."""
+    pages = stage.client("dynamodb").get_paginator("list_tables").paginate()
+    ours = tuple(f"{stage.stack}-{table}-" for table in ("UsersTable", "RecordsTable"))
+    return [name for page in pages for name in page["TableNames"] if name.startswith(ours)]
+
+
+def bucket_exists(stage: Stage) -> bool:
+    try:
+        stage.client("s3").head_bucket(Bucket=stage.bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchBucket"):
+            return False
+        raise
+    return True
+
+
+def confirm(name: str) -> None:
+    """Raises CloudError unless the person types the stage's name."""
+    try:
+        answer = input(f"Type {name} to go on: ")
+    except EOFError:
+        print()
+        answer = ""
+    if answer.strip() != name:
+        raise CloudError("Nothing was deleted.")
 
 
 def has_address(url: str) -> bool:
@@ -107,32 +231,74 @@ def has_address(url: str) -> bool:
 
 
 def try_out(url: str) -> None:
-    """Sign up, send a recording, download the MP3. Raises CloudError where that does not work."""
+    """Sign up, send a recording, download the MP3, erase the user with it.
+
+    Raises CloudError where that does not work."""
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
+    user = parsed(request("POST", f"{url}/users", headers, b'{"name": "smoke test"}'))
+    erased = ("DELETE", f"{url}/users?user_id={user['id']}", {"Authorization": f"Bearer {user['token']}"})
+    try:
+        try_recording(url, user)
+    except BaseException:
+        with suppress(CloudError):
+            request(*erased)
+        raise
+    request(*erased)
+
+
+def try_recording(url: str, user: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         sample = Path(folder) / "sample.wav"
         write_sample(sample)
         wav = sample.read_bytes()
-    user = json.loads(request(f"{url}/users", {"Content-Type": "application/json"}, b'{"name": "smoke test"}'))
-    headers = {"Content-Type": "audio/wav", "Authorization": f"Bearer {user['token']}"}
-    record = json.loads(request(f"{url}/records?user_id={user['id']}&name=smoke.wav", headers, wav))
-    mp3 = request(record["url"])
+    headers = {"Content-Type": "audio/wav", "Authorization": f"Bearer {user['token']}", "Idempotency-Key": "smoke"}
+    record = parsed(request("POST", f"{url}/records?user_id={user['id']}&name=smoke.wav", headers, wav))
+    mp3 = request("GET", record["url"])
     if len(mp3) != record["mp3"]["bytes"]:
         raise CloudError(f"{record['url']} returned {len(mp3)} bytes, not {record['mp3']['bytes']}.")
 
 
-def request(url: str, headers: dict[str, str] | None = None, body: bytes | None = None) -> bytes:
-    asked = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310 the stack's own address
-    for pause in (1, 2, 4, 8, 0):  # a new API takes some seconds to be known everywhere
+def request(method: str, url: str, headers: dict[str, str] | None = None, body: bytes | None = None) -> bytes:
+    """The body of the response. Raises CloudError."""
+    asked = urllib.request.Request(url, data=body, headers=headers or {}, method=method)  # noqa: S310 the stack's own
+    for pause in (1, 2, 4, 8, 0):  # s: a new API takes some seconds to be known everywhere
         try:
             with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310
                 content: bytes = answer.read()
                 return content
-        except urllib.error.URLError as error:
+        except (OSError, http.client.HTTPException) as error:
             said = error.read().decode(errors="replace") if isinstance(error, urllib.error.HTTPError) else str(error)
             if not pause:
-                raise CloudError(f"{asked.get_method()} {url} failed: {said}") from None
+                raise CloudError(f"{method} {url} failed: {said}") from None
             time.sleep(pause)
     raise AssertionError("the last try returns or raises")
+
+
+def parsed(body: bytes) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(body)
+    except ValueError:
+        raise CloudError("The address answers, but not as the API does. Is there a proxy in between?") from None
+    return content
+
+
+def sentence(error: Exception) -> str:  # noqa: PLR0911 a kind of failure a line
+    """What a person is told of a failure, and what to do about it."""
+    choose = "Set AWS_PROFILE to a profile of yours, or make one with `aws configure`."
+    match error:
+        case CloudError():
+            return str(error)
+        case NoCredentialsError() | PartialCredentialsError():
+            return f"There are no AWS credentials. {choose}"
+        case ProfileNotFound():
+            return f"{error}. {choose}"
+        case SSOError() | TokenRetrievalError() | CredentialRetrievalError():
+            return f"{error} Sign in again with `aws sso login`, or set AWS_PROFILE to another profile."
+        case NoConnection() | HTTPClientError():
+            return f"AWS cannot be reached: {error} Is there a network? Behind a proxy, set HTTPS_PROXY."
+        case ClientError() if error.response["Error"]["Code"] in REFUSED_CREDENTIALS:
+            return f"AWS refuses the credentials ({error.response['Error']['Code']}). {choose}"
+    return f"AWS: {error}"
 
 
 def main() -> int:
@@ -144,7 +310,6 @@ def main() -> int:
         stage = Stage(arguments.stage)
         if arguments.destroy:
             destroy(stage)
-            print(f"{stage.stack} is gone.")
             return 0
         outputs = deploy(stage)
         url = outputs["ApiUrl"]
@@ -155,12 +320,12 @@ def main() -> int:
         print("\nTrying it out ...", flush=True)
         try_out(url)
         print(f"It works.\n\nAPI: {url}")
-    except CloudError as error:
-        print(f"\n{error}", file=sys.stderr)
+    except (CloudError, BotoCoreError, ClientError) as error:
+        print(f"\n{sentence(error)}", file=sys.stderr)
         return 1
-    except (BotoCoreError, ClientError) as error:
-        print(f"\nAWS: {error}", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
     return 0
 
 

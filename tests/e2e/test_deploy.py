@@ -4,21 +4,25 @@ And `make deploy`, `make destroy` themselves, as far as an emulator can carry th
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from botocore.exceptions import WaiterError
 
 from local.cloud import BUCKET, STACK, Cloud
 from local.sam import BUILD, ROOT, CloudError
-from scripts.deploy import Stage, has_address, try_out
+from scripts.deploy import Stage, bucket_exists, delete_what_was_never_created, has_address, tables_of, try_out
 from tests.support.client import Account, HttpClient, send, sign_up
 from tests.support.wavs import sample
 
@@ -114,32 +118,88 @@ def test_production_data_survive_the_stack(production: Cloud, record: dict[str, 
     assert [item["Size"] for item in listing["Contents"]] == [record["mp3"]["bytes"]]
 
 
-def test_deploy_and_destroy(cloud: Cloud) -> None:
-    """`make deploy STAGE=dev` up to the address, which only AWS could answer at, and `make destroy STAGE=dev`."""
+@pytest.fixture
+def dev(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """The stage dev on the local cloud, in a region of its own."""
     environment = {
-        **os.environ,
         "AWS_ENDPOINT_URL": cloud.client("s3").meta.endpoint_url,
         **cloud.credentials,
+        "AWS_REGION": "eu-west-1",
         "AWS_DEFAULT_REGION": "eu-west-1",
         "SAM_CLI_POLL_DELAY": "0.5",
+        "RECORDS_FFMPEG": os.environ.get("RECORDS_FFMPEG") or "auto",  # whatever can be built on this machine
     }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return Stage("dev")
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+
+def status(stage: Stage) -> str | None:
+    stack = stage.described()
+    return str(stack["StackStatus"]) if stack else None
+
+
+def test_deploy_and_destroy(dev: Stage) -> None:
+    """`make deploy STAGE=dev`, whose first creation fails, again up to the address, which only AWS could answer at, and
+    `make destroy STAGE=dev`."""
+
+    def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "scripts.deploy", "dev", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, input=typed, check=False)
+
+    storage = dev.client("s3")
+    # The bucket of the stack is there already, so that its first creation fails after other resources were made.
+    storage.create_bucket(Bucket=dev.bucket, CreateBucketConfiguration={"LocationConstraint": dev.region})
+    failed = run()
+    assert failed.returncode == 1, failed
+    assert "Waiter StackCreateComplete failed" in failed.stderr, failed
+    assert failed.stderr.endswith("`sam deploy` failed; why is said above.\n"), failed
+    assert status(dev) is None, "a stack that was never created is not left behind"
+    storage.delete_bucket(Bucket=dev.bucket)
 
     deployed = run()
     assert "Successfully created/updated stack - records-dev in eu-west-1" in deployed.stdout, deployed
     assert "POST https://" in deployed.stderr, "it tries the address out, which an emulator does not have"
-    destroyed = run("--destroy")
+    assert status(dev) == "CREATE_COMPLETE"
+    storage.put_object(Bucket=dev.bucket, Key="records/1/2/3/4.mp3", Body=b"a recording")
+
+    kept = run("--destroy", typed="no\n")
+    assert (kept.returncode, kept.stderr) == (1, "\nNothing was deleted.\n")
+    assert (status(dev), bucket_exists(dev)) == ("CREATE_COMPLETE", True)
+    destroyed = run("--destroy", typed="dev\n")
     assert destroyed.stdout.endswith("records-dev is gone.\n"), destroyed
+    assert (status(dev), tables_of(dev), bucket_exists(dev)) == (None, [], False)
     again = run("--destroy")
-    assert again.returncode == 1
-    assert "records-dev does not exist" in again.stderr
+    assert again.stdout == "There is nothing of records-dev in account 000000000000, eu-west-1.\n"
 
 
-def test_trying_out(base_url: str) -> None:
+def test_a_stack_that_rolled_back_is_deployed_over(dev: Stage) -> None:
+    """What an older `sam deploy`, or an interrupted one, leaves of a first creation that failed."""
+    formation = dev.client("cloudformation")
+    impossible = {"Type": "AWS::CloudWatch::Alarm", "DependsOn": "Topic", "Properties": {"Metrics": "none"}}
+    template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}, "Impossible": impossible}}
+    formation.create_stack(StackName=dev.stack, TemplateBody=json.dumps(template))
+    with suppress(WaiterError):
+        formation.get_waiter("stack_create_complete").wait(StackName=dev.stack, WaiterConfig={"Delay": 1})
+    assert status(dev) == "ROLLBACK_COMPLETE"
+    delete_what_was_never_created(dev)
+    assert status(dev) is None
+
+
+def test_trying_out(base_url: str, own_cloud: Cloud | None) -> None:
+    """And nothing of it is left, where that can be seen."""
     try_out(base_url)
+    if own_cloud:
+        tables, name = own_cloud.client("dynamodb"), own_cloud.outputs["RecordsTableName"]
+
+        def left() -> list[Any]:
+            rows = tables.scan(TableName=name, ConsistentRead=True)["Items"]
+            return [row for row in rows if row["name"] == {"S": "smoke.wav"}]
+
+        give_up = time.monotonic() + 120
+        while left() and time.monotonic() < give_up:
+            time.sleep(0.2)
+        assert left() == []
 
 
 def test_a_domain_without_an_address(base_url: str) -> None:
