@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -298,6 +300,40 @@ def test_what_the_api_takes_at_most(client: HttpClient, account: Account) -> Non
     headers = {"Content-Type": "audio/wav", **account.bearer}
     reply = client.request("POST", f"/records?user_id={account.id}", headers, bytes(10 * 2**20 + 1))
     assert (reply.status, reply.json) == (413, {"message": "Request Entity Too Large"})
+
+
+def test_parts_are_kept_on_the_disk(
+    cloud: Cloud, client: HttpClient, account: Account, measured: Callable[[str], None]
+) -> None:
+    """256 MiB, with SOAK=1 2 GiB, in parts: sent, joined and converted, in little memory."""
+    seconds = 180 if os.environ.get("SOAK") else 22
+    wav = riff(384000, 8, 32, seconds, bytes(2**20))
+    emulator = Path(f"/proc/{cloud._emulator.pid if cloud._emulator else 0}")
+    (emulator / "clear_refs").write_text("5")  # the peak is counted from now on
+    before = peak_memory(emulator)
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4()), **account.bearer}
+    body = json.dumps({"user_id": account.id, "name": "a.wav", "bytes": wav.size})
+    while upload := (asked := client.request("POST", "/uploads", headers, body).json).get("upload"):
+        for part in upload["parts"]:
+            start = part["offset"]
+            head = wav.head[start : start + part["bytes"]]
+            content = head + bytes(part["bytes"] - len(head))
+            assert client.request("PUT", part["url"], {}, content).status == 200
+    reply = wait(client, asked["url"])
+    assert (reply.status, reply.json["duration"], reply.json["wav"]["bytes"]) == (200, seconds, wav.size)
+    peak = peak_memory(emulator)
+    measured(
+        f"{wav.size / 2**20:.0f} MiB sent in parts to the local cloud: the emulator's peak memory was "
+        f"{peak / 1e6:.0f} MB, {before / 1e6:.0f} MB before"
+    )
+    assert peak < 400e6
+    assert peak - before < 100e6
+
+
+def peak_memory(process: Path) -> int:
+    """VmHWM, in bytes."""
+    [line] = [line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
 
 
 FEW_FILES = """
