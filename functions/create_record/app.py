@@ -7,16 +7,24 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from pydantic import BaseModel, Field
 
-from records import api, aws, storage
+from records import api, aws, openapi, record, storage
 from records.conversion import convert_sent
-from records.errors import AudioTooLarge, ValidationFailed
+from records.errors import (
+    AudioTooLarge,
+    IdempotencyConflict,
+    MalformedRequest,
+    UnplayableAudio,
+    UnsupportedAudio,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 from records.fields import FileName, Token, UserId
 from records.forms import MULTIPART, WAV_TYPES, read_recording
 from records.parts import next_parts
 from records.recordings import PENDING, Announced, Recording
 from records.requests import JSON, bearer_token, idempotency_key
 from records.responses import json_response, record_body
-from records.settings import settings
+from records.settings import MAX_DIRECT_BYTES, settings
 from records.users import User
 
 # What is left for storing the MP3 and the row after the conversion must stop.
@@ -35,7 +43,55 @@ class NewUpload(BaseModel):
     sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$", description="Of the file, where it is known.")
 
 
-@app.post("/records", status_code=201)
+_WAV = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {
+    "schema": {
+        "type": "object",
+        "required": ["user_id", "audio"],
+        "properties": {
+            "user_id": record.USER_ID_SCHEMA,
+            "token": {"type": "string", "description": "Unless it is in the Authorization header."},
+            "audio": {"type": "string", "format": "binary", "description": "The WAV file; its name is kept."},
+        },
+    }
+}
+_FILE_NAME = {"type": "string", "minLength": 1, "maxLength": 255}
+_REFUSALS = (openapi.BAD_TOKEN, IdempotencyConflict(), openapi.BAD_FIELD)
+
+
+@app.post(
+    "/records",
+    status_code=201,
+    **openapi.operation(
+        "createRecord",
+        "Send a recording of at most 4.4 MiB",
+        {
+            201: openapi.response("The record, ready.", openapi.ref("Record"), openapi.READY_RECORD, openapi.LOCATION),
+            200: openapi.response(
+                "The record that the same key named before.",
+                openapi.ref("Record"),
+                openapi.READY_RECORD,
+                openapi.LOCATION,
+            ),
+            **openapi.refusals(
+                MalformedRequest("The request has no body."),
+                AudioTooLarge(MAX_DIRECT_BYTES),
+                UnsupportedMediaType("Send the body as audio/wav or multipart/form-data, and name it in Content-Type."),
+                UnsupportedAudio("This is not a WAV file: it does not begin with a RIFF header. Send a WAV file."),
+                UnplayableAudio("no_samples", "The WAV file has no sound in it: its 'data' chunk is empty."),
+                *_REFUSALS,
+            ),
+        },
+        description="Either the WAV's own bytes with `user_id` (and `name`) in the query, or a form.",
+        security=openapi.OWNER_OR_BODY,
+        parameters=[
+            openapi.query("user_id", record.USER_ID_SCHEMA, record.USER_ID, required=False),
+            openapi.query("name", _FILE_NAME, "Запись 1.wav", required=False),
+            openapi.KEY,
+        ],
+        body={MULTIPART: _FORM, **dict.fromkeys(sorted(WAV_TYPES), _WAV)},
+    ),
+)
 def create_record() -> Response[Any]:
     event = app.current_event.raw_event
     sent = read_recording(event)
@@ -47,7 +103,83 @@ def create_record() -> Response[Any]:
     return json_response(201 if made else 200, body, {"Location": body["url"]})
 
 
-@app.post("/uploads", status_code=201)
+_URL = {"type": "string", "format": "uri"}
+_COUNT = {"type": "integer", "minimum": 0}
+SCHEMAS: dict[str, record.Schema] = {
+    "Upload": {
+        "type": "object",
+        "required": ["url", "fields", "max_bytes", "expires_at"],
+        "description": "Send a multipart/form-data POST to `url` with every one of `fields` and, last, `file`.",
+        "properties": {
+            "url": _URL,
+            "fields": {"type": "object", "additionalProperties": {"type": "string"}},
+            "max_bytes": _COUNT,
+            "expires_at": record.TIME,
+        },
+    },
+    "UploadInParts": {
+        "type": "object",
+        "description": "PUT each part's bytes to its `url`, then ask again: at most 32 missing parts are listed.",
+        "required": ["received", "of", "expires_at", "parts"],
+        "properties": {
+            "received": _COUNT,
+            "of": _COUNT,
+            "expires_at": record.TIME,
+            "parts": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": 32,
+                "items": {
+                    "type": "object",
+                    "required": ["number", "offset", "bytes", "url"],
+                    "properties": {"number": _COUNT, "offset": _COUNT, "bytes": _COUNT, "url": _URL},
+                },
+            },
+        },
+    },
+    "Ticket": record.schema(*record.ALWAYS, upload=openapi.any_of("Upload", "UploadInParts")),
+}
+_TICKET = openapi.PENDING_RECORD | {
+    "upload": {
+        "url": "https://records-example.s3.eu-central-1.amazonaws.com/",
+        "fields": {"key": "uploads/…", "policy": "…", "x-amz-signature": "…"},
+        "max_bytes": 4294967296,
+        "expires_at": "2026-11-23T11:00:00Z",
+    }
+}
+
+
+@app.post(
+    "/uploads",
+    status_code=201,
+    **openapi.operation(
+        "createUpload",
+        "Ask for a place to send a recording of any length to",
+        {
+            201: openapi.response(
+                "Where to send the file; the conversion starts by itself.",
+                openapi.ref("Ticket"),
+                _TICKET,
+                openapi.LOCATION,
+            ),
+            200: openapi.response(
+                "The record that the same key named before; with `upload` while something is missing.",
+                openapi.any_of("Ticket", "Record", "PendingRecord", "FailedRecord"),
+                _TICKET,
+                openapi.LOCATION,
+            ),
+            **openapi.refusals(
+                openapi.BAD_JSON,
+                openapi.NOT_JSON,
+                AudioTooLarge(4 * 1024**3, "The recording is larger than 4294967296 bytes.", use=None),
+                *_REFUSALS,
+            ),
+        },
+        description="With `bytes` and an Idempotency-Key: in parts. Asked again, it says which are missing.",
+        security=openapi.OWNER_OR_BODY,
+        parameters=[openapi.KEY],
+    ),
+)
 def create_upload(new: NewUpload) -> Response[Any]:
     event = app.current_event.raw_event
     key = idempotency_key(event)

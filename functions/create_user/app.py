@@ -8,11 +8,12 @@ from aws_lambda_powertools.event_handler import Response
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, Field
 
-from records import api, aws
+from records import api, aws, openapi
+from records.errors import EmailTaken, IdempotencyConflict, ValidationFailed
 from records.fields import PersonName
 from records.requests import JSON, uuid_key
 from records.responses import json_response
-from records.users import User
+from records.users import SIGNUP_CONFLICT, User
 
 app = api.resolver()
 
@@ -36,7 +37,43 @@ class NewUser(BaseModel):
     email: Email | None = Field(None, examples=["user1@mail.ru"])
 
 
-@app.post("/users", status_code=201)
+KEY = openapi.request_header(
+    "Idempotency-Key",
+    "For 24 hours the same key and body return the same user, so that a retry is safe.",
+    "0b4cbd1c-5a4f-4b3a-9d8e-3a1f3a9c2b10",
+    format="uuid",
+)
+
+
+@app.post(
+    "/users",
+    status_code=201,
+    **openapi.operation(
+        "createUser",
+        "Sign up",
+        {
+            201: openapi.response(
+                "The id and the token. Keep the token: it is not shown again.",
+                openapi.ref("CreatedUser"),
+                openapi.CREATED_USER,
+            ),
+            200: openapi.response(
+                "The same id and token as before, for the same key and body.",
+                openapi.ref("CreatedUser"),
+                openapi.CREATED_USER,
+            ),
+            **openapi.refusals(
+                openapi.BAD_JSON,
+                EmailTaken(),
+                IdempotencyConflict(SIGNUP_CONFLICT),
+                openapi.NOT_JSON,
+                ValidationFailed(("name", "string should have at least 1 character")),
+            ),
+        },
+        tag="users",
+        parameters=[KEY],
+    ),
+)
 def create_user(new: NewUser) -> Response[Any]:
     key = uuid_key(app.current_event.raw_event)
     user_id, token, made = User.register(new.name, new.email, key)

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import Response
 
-from records import api, aws, storage
-from records.errors import InvalidCredentials, RecordNotFound
+from records import api, aws, openapi, record, storage
+from records.errors import InvalidCredentials, RecordNotFound, ValidationFailed
 from records.http import byte_range, content_disposition, matches, preferred_wait, prefers_html, prefers_json
 from records.recordings import FAILED, PENDING, Recording
 from records.requests import Event, bearer_token, record_ids
@@ -29,8 +29,75 @@ Read = TypeVar("Read")
 app = api.resolver(validate=False)
 
 
-@app.get("/record")
-@app.head("/record")
+_AUDIO = {"audio/mpeg": {"schema": {"type": "string", "format": "binary"}}}
+_ETAG = {"ETag": openapi.header("The MP3's SHA-256, in quotes.", f'"{"60303ae2" * 8}"')}
+_HEADERS = _ETAG | {
+    "Accept-Ranges": openapi.header("The unit of ranges.", "bytes"),
+    "Content-Disposition": openapi.header("`attachment`, with the recording's name.", 'attachment; filename="1.mp3"'),
+    "Cache-Control": openapi.header("A deleted recording plays on for no longer than this.", CACHE),
+}
+_SIGNED = "https://records-example.s3.eu-central-1.amazonaws.com/records/…?X-Amz-Signature=…"
+_PAGE = f"{record.SERVICE}/listen?{record.QUERY}"
+_PAST = {"code": "range_not_satisfiable", "message": "The recording has 99 bytes: ask for a range within them."}
+_STATES: dict[int, Any] = {
+    202: openapi.response(
+        "It is not converted yet.", openapi.ref("PendingRecord"), openapi.PENDING_RECORD, openapi.RETRY_AFTER
+    ),
+    303: openapi.response(
+        "To a browser, where there is nothing to play: the page that says why.",
+        headers={"Location": openapi.header("The listening page.", _PAGE)},
+    ),
+    304: openapi.response("The client has it.", headers=_ETAG),
+    410: openapi.response(
+        "It could not be converted; `code` says why.",
+        openapi.ref("Error"),
+        {"code": "unsupported_audio", "message": "This is not a WAV file: it does not begin with a RIFF header."},
+    ),
+    **openapi.refusals(RecordNotFound(), ValidationFailed(("id", "is missing"))),
+}
+_GET = {
+    200: openapi.response(
+        "The MP3; or, with `Accept: application/json`, the record.",
+        openapi.ref("Record"),
+        openapi.READY_RECORD,
+        _HEADERS,
+        _AUDIO,  # the first is what "Try it out" asks for
+    ),
+    206: openapi.response(
+        "The range of the MP3.",
+        headers=_HEADERS | {"Content-Range": openapi.header("Which bytes these are.", "bytes 0-98/99")},
+        content=_AUDIO,
+    ),
+    302: openapi.response(
+        "A larger MP3: an address that serves the bytes for up to an hour.",
+        headers={"Location": openapi.header("The signed address.", _SIGNED)},
+    ),
+    416: openapi.response(
+        "`range_not_satisfiable`",
+        openapi.ref("Error"),
+        _PAST,
+        {"Content-Range": openapi.header("How many bytes there are.", "bytes */99")},
+    ),
+}
+_HEAD = {200: openapi.response("The MP3's headers.", headers=_HEADERS)}
+_IF_NONE_MATCH = openapi.request_header("If-None-Match", "ETags that the client has.", '"60303ae2"')
+
+
+@app.get(
+    "/record",
+    **openapi.operation(
+        "getRecord",
+        "Download a recording",
+        _GET | _STATES,
+        parameters=[
+            *openapi.RECORD,
+            openapi.request_header("Range", "One range of bytes.", "bytes=0-98"),
+            openapi.request_header("If-Range", "An ETag: the range is for that MP3 only.", '"60303ae2"'),
+            _IF_NONE_MATCH,
+            openapi.request_header("Prefer", "The owner may wait for a pending record to change, in s.", "wait=20"),
+        ],
+    ),
+)
 def get_record() -> Response[Any]:
     event = app.current_event.raw_event
     accept = event["headers"].get("accept", "")
@@ -49,6 +116,22 @@ def get_record() -> Response[Any]:
     if recording.status == FAILED:
         return json_response(410, error_body(recording.error), {"Vary": "Accept"})
     return _mp3(event, recording)
+
+
+@app.head(
+    "/record",
+    **openapi.operation(
+        "headRecord",
+        "Look at the headers of a download",
+        {
+            status: {name: said for name, said in found.items() if name != "content"}
+            for status, found in (_HEAD | _STATES).items()
+        },
+        parameters=[*openapi.RECORD, _IF_NONE_MATCH],
+    ),
+)
+def head_record() -> Response[Any]:
+    return get_record()
 
 
 def _listening_page(event: Event) -> Response[Any]:

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from aws_lambda_powertools.event_handler import Response
 from pydantic import BaseModel, Field
 
-from records import api, aws, erasure
-from records.errors import ValidationFailed
+from records import api, aws, erasure, openapi, record
+from records.errors import ErasureNotFound, RecordNotFound, ValidationFailed
 from records.fields import RecordName, UserId
 from records.recordings import FAILED, PENDING, READY, Recording
 from records.requests import JSON, bearer_token, erasure_id, idempotency_key, record_ids, user_id
@@ -36,7 +36,81 @@ class ReplaceToken(BaseModel):
     user_id: UserId = Field(examples=[6312894417265])
 
 
-@app.get("/records")
+_COUNT = {"type": "integer", "minimum": 0}
+_LIMIT = {"type": ["integer", "null"], "minimum": 0, "description": "`null` where there is no limit."}
+_TIMES = ("requested_at", "verified_at", "backups_until", "logs_until")
+_ERASING = {"status": {"const": "erasing"}}
+_RECEIPT = f"{record.SERVICE}/erasure?id={record.RECORD_ID}"
+
+
+def _object(**properties: record.Schema) -> record.Schema:
+    return {"type": "object", "required": [*properties], "properties": properties}
+
+
+SCHEMAS: dict[str, record.Schema] = {
+    "ListedRecord": record.schema(*record.ALWAYS, *record.WITHOUT_WAVEFORM),
+    "Page": {
+        "type": "object",
+        "required": ["records"],
+        "properties": {
+            "records": {"type": "array", "items": openapi.any_of("ListedRecord", "PendingRecord", "FailedRecord")},
+            "next": {"type": "string", "format": "uri", "description": "The next page, while there is more."},
+        },
+    },
+    "Account": {
+        "type": "object",
+        "required": ["id", "name", "created_at", "usage", "limits"],
+        "properties": {
+            "id": record.USER_ID_SCHEMA,
+            "name": {"type": "string"},
+            "email": {"type": "string", "format": "email"},
+            "created_at": record.TIME,
+            "usage": _object(recordings=_COUNT, seconds={"type": "number", "minimum": 0}, mp3_bytes=_COUNT),
+            "limits": _object(daily_seconds=_LIMIT, stored_seconds=_LIMIT),
+        },
+    },
+    "ErasureBegun": _object(**_ERASING, receipt={"type": "string", "format": "uri"}),
+    "ErasurePending": _object(**_ERASING, requested_at=record.TIME),
+    "Erasure": _object(
+        status={"const": "erased"},
+        user=record.USER_ID_SCHEMA,
+        recordings=_COUNT,
+        objects=_COUNT,
+        bytes=_COUNT,
+        **dict.fromkeys(_TIMES, record.TIME),
+    ),
+}
+_RECORD_STATES = openapi.any_of("Record", "PendingRecord", "FailedRecord")
+
+
+@app.get(
+    "/records",
+    **openapi.operation(
+        "listRecords",
+        "List one's recordings, newest first",
+        {
+            200: openapi.response(
+                "A page. It may be short while there is a `next`.",
+                openapi.ref("Page"),
+                {"records": [record.example(*record.ALWAYS, *record.WITHOUT_WAVEFORM)]},
+                {"Link": openapi.header("The next page, while there is more.", f'<{record.SERVICE}/…>; rel="next"')},
+            ),
+            **openapi.refusals(openapi.BAD_TOKEN, ValidationFailed(("limit", "must be a whole number from 1 to 100"))),
+        },
+        security=openapi.OWNER,
+        parameters=[
+            openapi.USER_ID,
+            openapi.query("status", {"type": "string", "enum": [PENDING, READY, FAILED]}, READY, required=False),
+            openapi.query(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+                DEFAULT_LIMIT,
+                required=False,
+            ),
+            openapi.query("after", {"type": "string"}, "Zm9v", required=False, description="Taken from `next`."),
+        ],
+    ),
+)
 def list_records() -> Response[Any]:
     event = app.current_event.raw_event
     query = event["queryStringParameters"]
@@ -70,7 +144,25 @@ def _status(text: str | None) -> str | None:
     return text
 
 
-@app.patch("/record")
+@app.patch(
+    "/record",
+    **openapi.operation(
+        "renameRecord",
+        "Rename a recording",
+        {
+            200: openapi.response("The record under its new name.", _RECORD_STATES, openapi.READY_RECORD),
+            **openapi.refusals(
+                openapi.BAD_JSON,
+                openapi.BAD_TOKEN,
+                RecordNotFound(),
+                openapi.NOT_JSON,
+                ValidationFailed(("name", "string should have at least 1 character")),
+            ),
+        },
+        security=openapi.OWNER,
+        parameters=openapi.RECORD,
+    ),
+)
 def rename_record(new: Rename) -> Response[Any]:
     event = app.current_event.raw_event
     owner, record_id = record_ids(event)
@@ -80,7 +172,19 @@ def rename_record(new: Rename) -> Response[Any]:
     return json_response(200, record_body(event, recording))
 
 
-@app.delete("/record")
+@app.delete(
+    "/record",
+    **openapi.operation(
+        "deleteRecord",
+        "Delete a recording",
+        {
+            204: openapi.response("It is deleted, or was not there."),
+            **openapi.refusals(openapi.BAD_TOKEN, RecordNotFound(), ValidationFailed(("id", "is missing"))),
+        },
+        security=openapi.OWNER,
+        parameters=openapi.RECORD,
+    ),
+)
 def delete_record() -> Response[Any]:
     event = app.current_event.raw_event
     owner, record_id = record_ids(event)
@@ -89,7 +193,31 @@ def delete_record() -> Response[Any]:
     return Response(204, headers={"Cache-Control": "no-store"})
 
 
-@app.get("/users")
+@app.get(
+    "/users",
+    **openapi.operation(
+        "getUser",
+        "Look at one's account",
+        {
+            200: openapi.response(
+                "The account.",
+                openapi.ref("Account"),
+                {
+                    "id": record.USER_ID,
+                    "name": "user1",
+                    "email": "user1@mail.ru",
+                    "created_at": "2026-11-23T10:00:00Z",
+                    "usage": {"recordings": 12, "seconds": 5321.4, "mp3_bytes": 85142528},
+                    "limits": {"daily_seconds": 86400, "stored_seconds": 3600000},
+                },
+            ),
+            **openapi.refusals(openapi.BAD_TOKEN, openapi.BAD_FIELD),
+        },
+        tag="users",
+        security=openapi.OWNER,
+        parameters=[openapi.USER_ID],
+    ),
+)
 def get_user() -> Response[Any]:
     event = app.current_event.raw_event
     user = User.authenticate(user_id(event), bearer_token(event))
@@ -107,7 +235,26 @@ def get_user() -> Response[Any]:
     )
 
 
-@app.post("/users/token")
+@app.post(
+    "/users/token",
+    **openapi.operation(
+        "replaceToken",
+        "Replace one's token",
+        {
+            200: openapi.response("The new token.", openapi.ref("CreatedUser"), openapi.CREATED_USER),
+            **openapi.refusals(
+                openapi.BAD_JSON,
+                openapi.BAD_TOKEN,
+                openapi.NOT_JSON,
+                ValidationFailed(("Idempotency-Key", "is missing: with it this request can be repeated")),
+            ),
+        },
+        tag="users",
+        description="The old token is refused from now on, except that for 24 hours it may repeat this request.",
+        security=openapi.OWNER,
+        parameters=[openapi.KEY | {"required": True, "description": "With it this request can be repeated."}],
+    ),
+)
 def replace_token(whose: ReplaceToken) -> Response[Any]:
     event = app.current_event.raw_event
     key = idempotency_key(event)
@@ -117,7 +264,26 @@ def replace_token(whose: ReplaceToken) -> Response[Any]:
     return json_response(200, {"id": whose.user_id, "token": token})
 
 
-@app.delete("/users")
+@app.delete(
+    "/users",
+    **openapi.operation(
+        "eraseUser",
+        "Erase one's account and recordings",
+        {
+            202: openapi.response(
+                "It has begun. The receipt says when it is done.",
+                openapi.ref("ErasureBegun"),
+                {"status": "erasing", "receipt": _RECEIPT},
+                {"Location": openapi.header("The receipt.", _RECEIPT)},
+            ),
+            **openapi.refusals(openapi.BAD_TOKEN, openapi.BAD_FIELD),
+        },
+        tag="users",
+        description="The token is refused everywhere else at once; asked again with it, the response is the same.",
+        security=openapi.OWNER,
+        parameters=[openapi.USER_ID],
+    ),
+)
 def erase_user() -> Response[Any]:
     event = app.current_event.raw_event
     begun = erasure.request(user_id(event), bearer_token(event))
@@ -125,7 +291,39 @@ def erase_user() -> Response[Any]:
     return json_response(202, {"status": "erasing", "receipt": receipt}, {"Location": receipt})
 
 
-@app.get("/erasure")
+@app.get(
+    "/erasure",
+    **openapi.operation(
+        "getErasure",
+        "Look at the receipt of an erasure",
+        {
+            202: openapi.response(
+                "It is under way.",
+                openapi.ref("ErasurePending"),
+                {"status": "erasing", "requested_at": "2026-11-23T10:00:00Z"},
+                openapi.RETRY_AFTER,
+            ),
+            200: openapi.response(
+                "Nothing is left.",
+                openapi.ref("Erasure"),
+                {
+                    "status": "erased",
+                    "user": record.USER_ID,
+                    "requested_at": "2026-11-23T10:00:00Z",
+                    "verified_at": "2026-11-23T11:05:00Z",
+                    "recordings": 12,
+                    "objects": 12,
+                    "bytes": 85142528,
+                    "backups_until": "2026-12-28T11:05:00Z",
+                    "logs_until": "2026-12-23T11:05:00Z",
+                },
+            ),
+            **openapi.refusals(ErasureNotFound(), ValidationFailed(("id", "is missing"))),
+        },
+        tag="users",
+        parameters=[openapi.query("id", record.RECORD_ID_SCHEMA, record.RECORD_ID)],
+    ),
+)
 def get_erasure() -> Response[Any]:
     found = erasure.Erasure.find(erasure_id(app.current_event.raw_event))
     if found.verified_at is None:

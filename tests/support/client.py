@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import http.client
 import importlib
 import json
@@ -13,6 +14,10 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from samtranslator.yaml_helper import yaml_parse
+
+from tests.conftest import ROOT
 
 Body = bytes | str | None
 
@@ -61,7 +66,7 @@ class HttpClient:
 
 @dataclass
 class Context:
-    """What Lambda gives a function beside the event."""
+    """What Lambda passes to a function beside the event."""
 
     seconds: float = 29.0
     function_name: str = "function"
@@ -76,22 +81,17 @@ class Context:
         return int((self._ends - time.monotonic()) * 1000)
 
 
-ROUTES = {
-    ("POST", "/users"): "create_user",
-    ("POST", "/records"): "create_record",
-    ("POST", "/uploads"): "create_record",
-    ("GET", "/record"): "get_record",
-    ("HEAD", "/record"): "get_record",
-    ("GET", "/records"): "manage",
-    ("PATCH", "/record"): "manage",
-    ("DELETE", "/record"): "manage",
-    ("GET", "/users"): "manage",
-    ("POST", "/users/token"): "manage",
-    ("DELETE", "/users"): "manage",
-    ("GET", "/erasure"): "manage",
-    ("GET", "/listen"): "listen",
-    ("HEAD", "/listen"): "listen",
-}
+@functools.cache
+def routes() -> dict[tuple[str, str], str]:
+    """The function of each method and path, as the template has them."""
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    found = {}
+    for resource in template["Resources"].values():
+        for event in (resource.get("Properties") or {}).get("Events", {}).values():
+            if event["Type"] == "HttpApi":
+                code = resource["Properties"]["CodeUri"].rstrip("/").rpartition("/")[2]
+                found[event["Properties"].get("Method"), event["Properties"].get("Path")] = code
+    return found
 
 
 def function(name: str) -> Any:
@@ -152,7 +152,7 @@ class EventClient:
 
     def request(self, method: str, target: str, headers: dict[str, str] | None = None, body: Body = None) -> Reply:
         event = http_event(method, target, headers, body)
-        name = ROUTES.get((method, event["rawPath"]), "site")
+        name = routes().get((method, event["rawPath"]), "site")
         with self._one_at_a_time:
             answer = function(name).lambda_handler(event, Context())
         content = answer.get("body") or ""

@@ -42,3 +42,13 @@ def test_every_reference_leads_somewhere() -> None:
     text = json.dumps(document)
     names = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert names == set(document["components"]["schemas"])
+
+
+def test_only_what_needs_a_token_asks_for_one() -> None:
+    public = {
+        operation["operationId"]
+        for operations in openapi.document()["paths"].values()
+        for operation in operations.values()
+        if operation["security"] == []
+    }
+    assert public == {"createUser", "getRecord", "headRecord", "getErasure"}

@@ -13,6 +13,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from records import errors
 from records.errors import RecordsError
+from records.record import MEASURED, WITHOUT_WAVEFORM, measured
 from records.settings import settings
 
 if TYPE_CHECKING:
@@ -101,19 +102,5 @@ def record_body(event: Event, recording: Recording, *, waveform: bool = True) ->
     if recording.status == "failed":
         return body | error_body(recording.error)
     if recording.status == "ready":
-        body |= {
-            "duration": recording.duration,
-            "sample_rate": recording.sample_rate,
-            "channels": recording.channels,
-            "truncated": recording.truncated,
-            "wav": {"bytes": recording.wav_bytes, "sha256": recording.wav_sha256},
-            "mp3": {"bytes": recording.mp3_bytes, "sha256": recording.mp3_sha256},
-            "levels": {
-                "peak_dbfs": recording.peak_dbfs,
-                "mean_dbfs": recording.mean_dbfs,
-                "silent": recording.silent,
-            },
-        }
-        if waveform:
-            body["waveform"] = list(recording.waveform or b"")
+        body |= measured(recording, MEASURED if waveform else WITHOUT_WAVEFORM)
     return body
