@@ -7,12 +7,14 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from pydantic import BaseModel, Field
 
-from records import api, aws, openapi, record, storage
+from records import api, aws, limits, openapi, record, storage
 from records.conversion import convert_sent
 from records.errors import (
     AudioTooLarge,
+    DailyLimit,
     IdempotencyConflict,
     MalformedRequest,
+    StorageFull,
     UnplayableAudio,
     UnsupportedAudio,
     UnsupportedMediaType,
@@ -56,7 +58,10 @@ _FORM = {
     }
 }
 _FILE_NAME = {"type": "string", "minLength": 1, "maxLength": 255}
-_REFUSALS = (openapi.BAD_TOKEN, IdempotencyConflict(), openapi.BAD_FIELD)
+_REFUSALS = (
+    *(openapi.BAD_TOKEN, IdempotencyConflict(), openapi.BAD_FIELD),
+    *(DailyLimit(86400, 84123.5), StorageFull(3600000, 3598210.25)),
+)
 
 
 @app.post(
@@ -185,10 +190,14 @@ def create_upload(new: NewUpload) -> Response[Any]:
     key = idempotency_key(event)
     announced = _announced(new, key)
     user = User.authenticate(new.user_id, bearer_token(event, new.token))
+    left = limits.check(user, key, limits.least_seconds(announced.bytes) if announced else 0)
     recording = Recording.reserve(user, new.name, key, None, announced)
     upload: dict[str, Any] | None = None
     if recording.status == PENDING:
-        upload = next_parts(recording) if announced else storage.signed_post(recording.upload_key)
+        if announced:
+            upload = next_parts(recording)
+        else:
+            upload = storage.signed_post(recording.upload_key, limits.max_bytes(left))
     body = record_body(event, recording) | ({"upload": upload} if upload else {})
     return json_response(201 if recording.fresh else 200, body, {"Location": body["url"]})
 

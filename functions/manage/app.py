@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from aws_lambda_powertools.event_handler import Response
 from pydantic import BaseModel, Field
 
-from records import api, aws, erasure, openapi, record
+from records import api, aws, erasure, limits, openapi, record
 from records.errors import ErasureNotFound, RecordNotFound, ValidationFailed
 from records.fields import RecordName, UserId
 from records.recordings import FAILED, PENDING, READY, Recording
@@ -189,7 +189,9 @@ def delete_record() -> Response[Any]:
     event = app.current_event.raw_event
     owner, record_id = record_ids(event)
     User.authenticate(owner, bearer_token(event))
-    Recording.discard(owner, record_id)
+    deleted = Recording.discard(owner, record_id)
+    if deleted is not None:
+        limits.release(deleted)
     return Response(204, headers={"Cache-Control": "no-store"})
 
 

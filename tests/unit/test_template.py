@@ -363,6 +363,19 @@ def test_logs_are_not_kept_for_ever(dev: Template) -> None:
     assert {group["RetentionInDays"] for group in groups.values()} == {30}
 
 
+def variables(resources: Template, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = resources[f"{name}Function"]["Properties"]["Environment"]["Variables"]
+    return found
+
+
+def test_limits_of_a_user(source: Template, dev: Template) -> None:
+    other = translated(source, UserDailyHours=0.5, UserStoredHours=0)
+    for name in ("CreateRecord", "ConvertUpload", "Manage"):
+        for resources, daily, stored in ((dev, 24, 1000), (other, 0.5, 0)):
+            found = variables(resources, name)
+            assert (found["USER_DAILY_HOURS"], found["USER_STORED_HOURS"]) == (daily, stored)
+
+
 def test_the_functions_answer_before_the_api_gives_up(dev: Template) -> None:
     functions = of_type(dev, "AWS::Lambda::Function")
     assert {functions[f"{name}Function"]["Timeout"] for name in API_FUNCTIONS} == {29}
@@ -506,6 +519,8 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
     },
     "CreateRecord": {
         ("dynamodb:GetItem", "UsersTable.Arn"),
+        ("dynamodb:UpdateItem", "UsersTable.Arn"),
+        ("dynamodb:Query", "RecordsTable.Arn"),
         ("dynamodb:GetItem", "RecordsTable.Arn"),
         ("dynamodb:PutItem", "RecordsTable.Arn"),
         ("dynamodb:UpdateItem", "RecordsTable.Arn"),
@@ -529,6 +544,7 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("sqs:SendMessage", "ErasuresQueue.Arn"),
         ("dynamodb:GetItem", "UsersTable.Arn"),
         ("dynamodb:UpdateItem", "UsersTable.Arn"),
+        ("dynamodb:DeleteItem", "UsersTable.Arn"),
         ("dynamodb:Query", "RecordsTable.Arn"),
         ("dynamodb:DeleteItem", "RecordsTable.Arn"),
         ("s3:ListBucket", BUCKET),
@@ -556,6 +572,9 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
     },
     "Site": set(),
     "ConvertUpload": {
+        ("dynamodb:GetItem", "UsersTable.Arn"),
+        ("dynamodb:UpdateItem", "UsersTable.Arn"),
+        ("dynamodb:Query", "RecordsTable.Arn"),
         ("dynamodb:GetItem", "RecordsTable.Arn"),
         ("dynamodb:UpdateItem", "RecordsTable.Arn"),
         ("s3:ListBucket", BUCKET),

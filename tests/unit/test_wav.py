@@ -55,6 +55,7 @@ def test_every_field() -> None:
         truncated=False,
         frames=100,
         duration=100 / 44100,
+        expected=100 / 44100,
         header=head,
         speakers=0,
         b_format=False,

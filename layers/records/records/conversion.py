@@ -18,7 +18,7 @@ from typing import NamedTuple
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from records import storage
+from records import limits, storage
 from records.audio import mp3
 from records.audio.parallel import Ranges
 from records.audio.riff import WINDOW
@@ -29,6 +29,7 @@ from records.errors import (
     ConversionError,
     ConversionTimeout,
     IdempotencyConflict,
+    LimitReached,
     RecordNotFound,
     ServerError,
     Unavailable,
@@ -56,11 +57,12 @@ class Sent(NamedTuple):
 def convert_sent(user: User, name: str, key: str | None, body: bytes, deadline: float) -> Sent:
     """The in-request path: convert the WAV of a request while its client waits.
 
-    `deadline` is a time of `time.monotonic()`. Raises AudioRejected, IdempotencyConflict, ServerError. After
-    ServerError the same request may be sent again: with the same key it takes the pending row over.
+    `deadline` is a time of `time.monotonic()`. Raises AudioRejected, IdempotencyConflict, LimitReached, ServerError.
+    After ServerError the same request may be sent again: with the same key it takes the pending row over.
     """
     wav = inspect(io.BytesIO(body))
     audio = Audio(len(body), hashlib.sha256(body).hexdigest())
+    limits.check(user, key, wav.expected)
     row = Recording.reserve(user, name, key, audio)
     if row.status == READY:
         return Sent(row, made=False)
@@ -69,8 +71,12 @@ def convert_sent(user: User, name: str, key: str | None, body: bytes, deadline: 
     data = memoryview(body)[wav.data_offset : wav.data_offset + wav.data_bytes]
     seconds = deadline - time.monotonic()
     try:
+        limits.count(row, wav.expected, user)
         with _converted(wav, [data], deadline) as conversion:
             made = _store(row, wav, audio, conversion)
+    except LimitReached:
+        row.withdraw()
+        raise
     except AudioRejected as error:
         row.fail(error, audio)
         raise
@@ -145,7 +151,7 @@ def _attempt(row: Recording, upload: Upload, deadline: float) -> None:
         _convert_object(row, source, deadline)
     except IdempotencyConflict:
         row.reject_upload()
-    except ConversionTimeout as error:
+    except (ConversionTimeout, LimitReached) as error:
         row.fail(error)
     except AudioRejected as error:
         audio = _audio_of(row, source)
@@ -171,6 +177,7 @@ def _convert_object(row: Recording, source: storage.S3Source, deadline: float) -
     if row.wav_bytes not in (None, source.size):
         raise IdempotencyConflict
     wav = inspect(io.BufferedReader(source, buffer_size=WINDOW))
+    limits.count(row, wav.expected)
     digest = hashlib.sha256()
 
     def ranges(start: int, end: int) -> Iterator[bytes]:
@@ -248,6 +255,8 @@ def _store(row: Recording, wav: Wav, audio: Audio, conversion: mp3.Conversion) -
 
     Raises IdempotencyConflict, ServerError, RecordNotFound, or what a failed row says was wrong.
     """
+    if wav.duration is None:
+        limits.correct(row, wav.expected, conversion.duration)
     attempt = str(uuid.uuid4())
     key = row.mp3_key(attempt)
     storage.put_mp3(key, conversion.path, conversion.sha256)

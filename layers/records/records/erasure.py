@@ -24,7 +24,7 @@ from pynamodb.exceptions import TransactWriteError, UpdateError
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
-from records import aws, storage
+from records import aws, limits, storage
 from records.aws import FromSettings, TableMeta, condition_failed, faults, log_fault
 from records.errors import ErasureNotFound, InvalidCredentials, Unavailable
 from records.recordings import Recording
@@ -117,6 +117,7 @@ def _write(user: User, hashed: str, erasure_id: str) -> None:
     )
     gone: list[Attribute[Any]] = [User.name, User.email, User.token_sha256, User.secret, User.created_at]
     gone += [User.replaced_sha256, User.replaced_by, User.repeatable_until]
+    gone += [User.stored_seconds, User.summed_at]
     connection = User._get_connection().connection
     with TransactWrite(connection=connection, client_request_token=str(uuid.uuid4())) as transaction:
         transaction.update(
@@ -195,6 +196,7 @@ def _erase(user: int, erasure: Erasure, deadline: float) -> bool:
         actions = [Erasure.recordings.add(recordings), Erasure.objects.add(count), Erasure.bytes.add(size)]
         counted = Erasure.counted_until == erasure.counted_until
         _update(erasure, counted, *actions, Erasure.counted_until.set(until))
+    limits.forget(user)
     for key, upload_id in uploads:
         storage.abort(key, upload_id)
     for keys in _batches([stored.key for stored in found.objects], deadline):

@@ -9,6 +9,9 @@ RecordsError
 ├── RecordNotFound
 ├── ErasureNotFound
 ├── IdempotencyConflict       the same key came with other audio
+├── LimitReached
+│   ├── DailyLimit            this user's audio of the day is used up
+│   └── StorageFull           this user has stored as much as may be
 ├── AudioRejected
 │   ├── AudioTooLarge         more than the in-request path carries
 │   ├── UploadDamaged         what arrived is not what was announced
@@ -31,6 +34,7 @@ class RecordsError(Exception):
     """The root of the tree."""
 
     code: str = "unavailable"
+    retry_after: int | None = None  # s
 
     def __init__(self, message: str, details: Any = None) -> None:
         super().__init__(message)
@@ -95,6 +99,37 @@ class IdempotencyConflict(RecordsError):
         self, message: str = "This Idempotency-Key was used for other audio. Send this audio under a key of its own."
     ) -> None:
         super().__init__(message)
+
+
+class LimitReached(RecordsError):
+    """The user has had as much as one may."""
+
+
+class DailyLimit(LimitReached):
+    """Seconds of audio: that a user may have converted in a day, and that were. retry_after: s until the day ends."""
+
+    code = "daily_limit"
+
+    def __init__(self, limit_seconds: int, used_seconds: float, retry_after: int | None = None) -> None:
+        super().__init__(
+            f"At most {limit_seconds} seconds of audio may be sent in a day (UTC), and {used_seconds} were. "
+            "Send this recording again tomorrow, or a shorter one now.",
+            {"limit_seconds": limit_seconds, "used_seconds": used_seconds},
+        )
+        self.retry_after = retry_after
+
+
+class StorageFull(LimitReached):
+    """Seconds of audio: that a user may have stored, and that are."""
+
+    code = "storage_full"
+
+    def __init__(self, limit_seconds: int, stored_seconds: float) -> None:
+        super().__init__(
+            f"At most {limit_seconds} seconds of audio may be stored, and {stored_seconds} are. "
+            "Delete a recording and send this one again.",
+            {"limit_seconds": limit_seconds, "stored_seconds": stored_seconds},
+        )
 
 
 class AudioRejected(RecordsError):

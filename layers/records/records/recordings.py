@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from pynamodb.attributes import BinaryAttribute, BooleanAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import DeleteError, PutError, PynamoDBException, UpdateError
 from pynamodb.indexes import AllProjection, LocalSecondaryIndex
 from pynamodb.models import Model
@@ -30,14 +30,19 @@ from records.errors import (
     AudioRejected,
     ConversionError,
     ConversionTimeout,
+    DailyLimit,
     IdempotencyConflict,
+    LimitReached,
     RecordNotFound,
     RecordsError,
+    ServerError,
+    StorageFull,
     Unavailable,
     UnplayableAudio,
     UnsupportedAudio,
     UploadDamaged,
 )
+from records.settings import settings
 
 if TYPE_CHECKING:
     from records.audio.mp3 import Conversion
@@ -55,7 +60,7 @@ MAX_LIFETIME = 900  # s: Lambda ends every attempt by then
 _RESERVE_ROUNDS = 5
 _OUR_FAULTS = (ConversionError.code, ConversionTimeout.code)
 # What failed so makes way for another request with the same key.
-_TRY_AGAIN = (*_OUR_FAULTS, UploadDamaged.code)
+_TRY_AGAIN = (*_OUR_FAULTS, UploadDamaged.code, DailyLimit.code, StorageFull.code)
 
 logger = Logger(child=True)
 metrics = Metrics()
@@ -100,6 +105,7 @@ class ByPosition(LocalSecondaryIndex["Recording"]):  # type: ignore[no-untyped-c
 class Recording(Model):
     """A recording of a user. Times: `created_at` as RFC 3339, `expires_at` in seconds since 1970.
 
+    counted_on: the UTC date of the day's count that it is in, or is about to be (see `limits`).
     attempts: how often the conversion of its upload was begun. mp3_attempt: the UUID of the attempt whose MP3 it is;
     rows made before attempts had one name their MP3 by its SHA-256. rejected_upload: an upload under the row's key
     held other audio than the key had brought before, and was dropped. announced_*, upload_id, joining: of an upload in
@@ -119,6 +125,7 @@ class Recording(Model):
     created_at = UnicodeAttribute()
     expires_at = NumberAttribute(null=True)
     attempts = NumberAttribute(null=True)
+    counted_on = UnicodeAttribute(null=True)
 
     wav_bytes = NumberAttribute(null=True)
     wav_sha256 = UnicodeAttribute(null=True)
@@ -142,8 +149,10 @@ class Recording(Model):
     error_code = UnicodeAttribute(null=True)
     error_message = UnicodeAttribute(null=True)
     error_reason = UnicodeAttribute(null=True)
+    error_details = JSONAttribute(null=True)
 
     fresh = False  # whether this very object was written as a new row, rather than found
+    counts = False  # whether it is for this attempt to count its seconds
 
     @property
     def upload_key(self) -> str:
@@ -163,6 +172,13 @@ class Recording(Model):
     def expired(self) -> bool:
         """Past its time: gone for everyone, though DynamoDB may take days to remove the row."""
         return self.expires_at is not None and self.expires_at <= time.time()
+
+    @property
+    def needs_no_count(self) -> bool:
+        """Whether a request under this row's key is answered without a conversion that was not counted yet."""
+        if self.expired or (self.status == FAILED and self.error_code in _TRY_AGAIN):
+            return False
+        return self.status != PENDING or self.counted_on is not None
 
     @classmethod
     def read(cls, user: int, record_id: str) -> Recording | None:
@@ -207,7 +223,9 @@ class Recording(Model):
                 wav_sha256=audio.sha256 if audio else None,
                 announced_bytes=announced.bytes if announced else None,
                 announced_sha256=announced.sha256 if announced else None,
+                counted_on=utc_date() if audio and settings().limited else None,
             )
+            fresh.counts = fresh.counted_on is not None
             try:
                 fresh.save(condition=Recording.id.does_not_exist())
                 fresh.fresh = True
@@ -218,6 +236,7 @@ class Recording(Model):
                 continue
             if found.generation == fresh.generation:
                 found.fresh = True  # our own write, whose answer was lost
+                found.counts = fresh.counts
                 return found
             if found.expired:
                 # Its time is in the condition, since an attempt that began in time may turn it ready at this moment.
@@ -269,11 +288,13 @@ class Recording(Model):
         return Usage(recordings, round(seconds, 3), size)
 
     @classmethod
-    def discard(cls, user: int, record_id: str) -> None:
-        """Delete a recording, if it is there. A row that takes its place meanwhile stays. Raises Unavailable."""
+    def discard(cls, user: int, record_id: str) -> Recording | None:
+        """Delete a recording, if it is there; returns what it was where this call is known to have deleted it.
+
+        A row that takes its place meanwhile stays. Raises Unavailable.
+        """
         row = cls.read(user, record_id)
-        if row is not None:
-            row._remove(Recording.id.exists())
+        return row if row is not None and row._remove(Recording.id.exists()) else None
 
     def rename(self, name: str) -> None:
         """Raises RecordNotFound, Unavailable."""
@@ -303,11 +324,26 @@ class Recording(Model):
             condition &= Recording.announced_bytes.does_not_exist()
             if self.wav_sha256 is None:
                 condition &= Recording.wav_sha256.does_not_exist()
+        counts = audio is not None and self.counted_on is None and settings().limited
+        if counts:
+            changes["counted_on"] = utc_date()
+            condition &= Recording.counted_on.does_not_exist()
         until = _in(PENDING_SECONDS)
         if self.expires_at < until:
             changes["expires_at"] = until
             condition &= Recording.expires_at < until
-        return not changes or self._write(condition, **changes)
+        if changes and not self._write(condition, **changes):
+            return False
+        self.counts = counts
+        return True
+
+    def withdraw(self) -> None:
+        """Undo the reservation of a pending row whose audio was refused before it was counted. Raises Unavailable."""
+        if self.fresh:
+            self._remove(Recording.status == PENDING)
+        else:
+            with suppress(RecordNotFound):
+                self._write(Recording.status == PENDING, counted_on=None, wav_sha256=None, wav_bytes=None)
 
     def _may_be(self, announced: Announced) -> bool:
         """Whether an announced upload may be this row's audio: nothing that is known of the two differs."""
@@ -330,14 +366,19 @@ class Recording(Model):
         """
         return self._write((Recording.status == PENDING) & (Recording.upload_id == self.upload_id), joining=True)
 
-    def _remove(self, condition: Any) -> None:
-        """Remove this row, if the condition still holds; the table's stream makes `remove_audio` delete its objects."""
+    def _remove(self, condition: Any) -> bool:
+        """Remove this row, if the condition still holds; the table's stream makes `remove_audio` delete its objects.
+
+        Returns whether this call is known to have removed it.
+        """
         try:
             self.delete(condition=(Recording.generation == self.generation) & condition)
+            return True
         except DeleteError as error:
             if not condition_failed(error):
                 log_fault(error)
                 raise Unavailable from error
+            return False
 
     @classmethod
     def _read_back(cls, row: Recording, error: PynamoDBException) -> Recording | None:
@@ -395,8 +436,13 @@ class Recording(Model):
                 self.fail(ConversionError())
                 return
             unchanged = Recording.attempts == begun if begun else Recording.attempts.does_not_exist()
-            until = max(self.expires_at, _in(REPLAY_SECONDS))
-            if self._write((Recording.status == PENDING) & unchanged, attempts=begun + 1, expires_at=until):
+            changes: dict[str, Any] = {"attempts": begun + 1, "expires_at": max(self.expires_at, _in(REPLAY_SECONDS))}
+            counts = self.counted_on is None and settings().limited
+            if counts:
+                changes["counted_on"] = utc_date()
+                unchanged &= Recording.counted_on.does_not_exist()
+            if self._write((Recording.status == PENDING) & unchanged, **changes):
+                self.counts = counts
                 return
         raise Unavailable
 
@@ -433,19 +479,20 @@ class Recording(Model):
         A verdict on audio is never given to other audio: `audio` is what it is on, and None where that is more than a
         request could have brought under the same key.
         """
-        ours = not isinstance(error, AudioRejected)
+        ours, verdict = isinstance(error, ServerError), isinstance(error, AudioRejected)
         condition = Recording.status == PENDING
         changes: dict[str, Any] = {
             "status": FAILED,
             "error_code": error.code,
             "error_message": error.message,
             "error_reason": error.details.get("reason") if isinstance(error, UnplayableAudio) else None,
+            "error_details": error.details if isinstance(error, LimitReached) else None,
             "expires_at": _in(REPLAY_SECONDS if ours else PENDING_SECONDS),
         }
         if audio:
             condition &= Recording.wav_sha256.does_not_exist() | (Recording.wav_sha256 == audio.sha256)
             changes |= {"wav_sha256": audio.sha256, "wav_bytes": audio.bytes}
-        elif not ours:
+        elif verdict:
             condition &= Recording.wav_sha256.does_not_exist()
         with suppress(RecordNotFound):
             self._write(condition, **changes)
@@ -478,14 +525,19 @@ class Recording(Model):
         message = str(self.error_message)
         if self.error_code == UnplayableAudio.code:
             return UnplayableAudio(str(self.error_reason), message)
-        if self.error_code == UnsupportedAudio.code:
-            return UnsupportedAudio(message)
-        if self.error_code == UploadDamaged.code:
-            return UploadDamaged(message)
-        if self.error_code == ConversionTimeout.code:
-            return ConversionTimeout(message)
+        for limit in (DailyLimit, StorageFull):
+            if self.error_code == limit.code:
+                return limit(**self.error_details)
+        for error in (UnsupportedAudio, UploadDamaged, ConversionTimeout):
+            if self.error_code == error.code:
+                return error(message)
         return ConversionError(message)
 
 
 def _in(seconds: int) -> int:
     return int(time.time()) + seconds
+
+
+def utc_date(days: int = 0) -> str:
+    """Today's date, or that of so many days later, as 2026-11-26."""
+    return time.strftime("%Y-%m-%d", time.gmtime(time.time() + days * DAY))

@@ -38,6 +38,8 @@ STATUS: dict[type[RecordsError], HTTPStatus] = {
     errors.UploadDamaged: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnsupportedAudio: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.UnplayableAudio: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.DailyLimit: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.StorageFull: HTTPStatus.FORBIDDEN,
     errors.ValidationFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ServerError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -59,6 +61,8 @@ def error_response(error: RecordsError) -> Response[str]:
     status = next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
     body = error_body(error)
     headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:

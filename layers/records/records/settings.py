@@ -35,6 +35,11 @@ class Settings:
     erasures_queue: str
     log_retention_days: int
 
+    @property
+    def limited(self) -> bool:
+        """Whether the seconds of audio that users send are counted."""
+        return self.daily_seconds is not None or self.stored_seconds is not None
+
 
 @cache
 def settings() -> Settings:

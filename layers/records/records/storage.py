@@ -233,17 +233,16 @@ def signed_get(key: str, content_disposition: str) -> str:
         )
 
 
-def signed_post(key: str) -> dict[str, Any]:
-    """A form that lets whoever has it store one object of at most `max_upload_bytes` under this key.
+def signed_post(key: str, max_bytes: int) -> dict[str, Any]:
+    """A form that lets whoever has it store one object of at most `max_bytes` under this key.
 
     Returns {"url", "fields", "max_bytes", "expires_at"}; S3 itself refuses what is larger, or empty.
     """
-    limit = settings().max_upload_bytes
     with faults():
         form = s3_public().generate_presigned_post(
-            settings().bucket, key, Conditions=[["content-length-range", 1, limit]], ExpiresIn=SIGNED_SECONDS
+            settings().bucket, key, Conditions=[["content-length-range", 1, max_bytes]], ExpiresIn=SIGNED_SECONDS
         )
-    return {"url": form["url"], "fields": form["fields"], "max_bytes": limit, "expires_at": signed_until()}
+    return {"url": form["url"], "fields": form["fields"], "max_bytes": max_bytes, "expires_at": signed_until()}
 
 
 def signed_until() -> str:

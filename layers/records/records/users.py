@@ -34,7 +34,8 @@ class User(Model):
 
     secret: 32 random bytes. With it a client's Idempotency-Key becomes a record's id or a token, so that nobody who
     guesses a key can guess those. replaced_sha256, replaced_by: the hash of the token before this one, and of the key
-    that replaced it; until `repeatable_until` it may repeat that request. erased_by, erasure: all that is left of an
+    that replaced it; until `repeatable_until` it may repeat that request. stored_seconds: the sum of what was
+    stored at summed_at (s since 1970), without that day's (see `limits`). erased_by, erasure: all that is left of an
     erased user, the hash of the token that asked for it and the receipt's id.
     """
 
@@ -53,6 +54,8 @@ class User(Model):
     repeatable_until = NumberAttribute(null=True)
     erased_by = UnicodeAttribute(null=True)
     erasure = UnicodeAttribute(null=True)
+    stored_seconds = NumberAttribute(null=True)
+    summed_at = NumberAttribute(null=True)
     body_sha256 = UnicodeAttribute(null=True)  # of a sign-up: the name and the e-mail
     expires_at = NumberAttribute(null=True)  # s since 1970; the table's time to live
 

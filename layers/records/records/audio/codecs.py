@@ -106,7 +106,8 @@ class Coding:
     """How the data decodes: ffmpeg's decoder, and blocks of `align` bytes that hold `block_frames` samples a channel.
 
     head: bytes that a block cannot do without, so that a shorter rest of a block holds nothing. extra: what follows
-    cbSize in our own `fmt ` chunk. block_frames 0: MPEG audio, whose frames vary.
+    cbSize in our own `fmt ` chunk. block_frames 0: MPEG audio, whose frames vary; flow: its bytes a second, as its
+    first frame has them.
     """
 
     codec: str
@@ -118,6 +119,7 @@ class Coding:
     channels: int
     extra: bytes = b""
     head: int = 0
+    flow: float = 0
 
 
 def _wrong_form(message: str) -> UnplayableAudio:
@@ -269,7 +271,8 @@ def _mpeg(fmt: Fmt, reader: Reader, data: Data, _: Order) -> Coding:
     if first is None:
         return Coding("mp3", fmt.tag, 0, 1, 0, fmt.rate, fmt.channels)
     codec = ("mp1", "mp2", "mp3")[first.layer - 1]
-    return Coding(codec, fmt.tag, 0, 1, 0, first.rate, first.channels)
+    flow = first.size * first.rate / first.samples
+    return Coding(codec, fmt.tag, 0, 1, 0, first.rate, first.channels, flow=flow)
 
 
 def part_frames(coding: Coding, rest: int) -> int:

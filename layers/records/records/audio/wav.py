@@ -23,8 +23,9 @@ class Wav:
     codec: the name of ffmpeg's decoder. bits: of one stored sample (0: the codec has none). block_align: bytes of
     the smallest piece that decodes by itself. data_bytes: what is there and decodes, from data_offset on.
     truncated: the data chunk declares more. frames: samples per channel, and duration, in seconds: both None for
-    MPEG audio, where only decoding tells. speakers: the channel mask of dwChannelMask, 0 where there is no good
-    one. b_format: the channels are ambisonic W, X, Y … header: a WAV header of our own for `data_bytes` of data.
+    MPEG audio, where only decoding tells. expected: the duration, or what it is if the bit rate stays as it begins.
+    speakers: the channel mask of dwChannelMask, 0 where there is no good one. b_format: the channels
+    are ambisonic W, X, Y … header: a WAV header of our own for `data_bytes` of data.
     """
 
     codec: str
@@ -38,6 +39,7 @@ class Wav:
     frames: int | None
     duration: float | None
     header: bytes = field(repr=False)
+    expected: float = 0
     speakers: int = 0
     b_format: bool = False
 
@@ -82,6 +84,7 @@ def _wav(order: riff.Order, fmt: codecs.Fmt, coding: Coding, chunks: riff.Chunks
         frames=frames,
         duration=duration,
         header=_header(coding, order),
+        expected=min(data_bytes / coding.flow, MAX_DURATION) if duration is None else duration,
         speakers=fmt.mask,
         b_format=fmt.b_format,
     )

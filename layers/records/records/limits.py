@@ -1,0 +1,267 @@
+"""How much audio one user may have converted in a day, and may have stored; and how many may sign up from one address.
+
+A row `day#<user>#<date>` of the users table counts the seconds of a UTC day. One conditional write asks and counts at
+once, before a recording is converted: however many come together, no more get in than there is room for.
+
+What a user has stored is the sum of what is left of earlier days, which is kept on the user's row, and what came today,
+which the day's row counts. The sum is made again once a day, and before anything is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.exceptions import DoesNotExist, UpdateError
+from pynamodb.models import Model
+
+from records.aws import FromSettings, TableMeta, condition_failed, faults, log_fault
+from records.errors import DailyLimit, LimitReached, StorageFull, Unavailable
+from records.recordings import DAY, MAX_LIFETIME, PENDING, READY, Recording, utc_date
+from records.settings import settings
+from records.users import User
+
+# An upload's bytes are held against the seconds that are left as if it were 192 kHz stereo in 32 bits: hardly a
+# recording has more bytes a second, so that hardly any is refused that would have fitted.
+BYTES_PER_SECOND = 192_000 * 2 * 4
+HEADER_BYTES = 1024 * 1024  # of metadata around the sound
+
+KEPT_DAYS = 8  # for which an expired row may still be there: DynamoDB removes it within a few days
+
+
+class Day(Model):
+    """The row `day#<user>#<date>`. seconds: of audio that was taken on in that day. kept: of it, what was not deleted
+    since. last: the change that came last, so that a repeated call does not make it twice."""
+
+    class Meta(TableMeta):
+        table_name = FromSettings("users_table")
+
+    pk = UnicodeAttribute(hash_key=True)
+    seconds = NumberAttribute(default=0)
+    kept = NumberAttribute(default=0)
+    last = UnicodeAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
+
+    @classmethod
+    def _get_connection(cls) -> Any:
+        return User._get_connection()  # another client would cost 50 ms of a cold start
+
+    @classmethod
+    def read(cls, user: int, date: str) -> Day:
+        """The row as it is in the table, or one that has counted nothing. Raises Unavailable."""
+        with faults():
+            try:
+                return cls.get(_key(user, date), consistent_read=True)
+            except DoesNotExist:
+                return cls(_key(user, date))
+
+    def add(self, seconds: float, change: str, *, most: float | None, most_kept: float | None) -> bool:
+        """Count `seconds`, unless the day's count would then pass `most`, or what is kept of it `most_kept`.
+
+        Returns whether it is counted; then, and where it is not, this row holds what the table holds. `change` names
+        this count. Raises Unavailable.
+        """
+        condition = Day.last.does_not_exist() | (Day.last != change)
+        for attribute, limit in ((Day.seconds, most), (Day.kept, most_kept)):
+            if limit is not None:
+                fits = attribute <= round(limit - seconds, 3)
+                condition &= (attribute.does_not_exist() | fits) if seconds <= limit else fits
+        end = datetime.fromisoformat(self.pk.rpartition("#")[2]).replace(tzinfo=UTC) + timedelta(days=2)
+        actions = [
+            Day.seconds.add(seconds),
+            Day.kept.add(seconds),
+            Day.last.set(change),
+            Day.expires_at.set(int(end.timestamp())),
+        ]
+        return self._change(actions, condition, change)
+
+    def release(self, seconds: float, change: str) -> None:
+        """What was counted here is deleted. Raises Unavailable."""
+        condition = Day.kept.exists() & (Day.last != change)
+        self._change([Day.kept.add(-seconds), Day.last.set(change)], condition, change)
+
+    def _change(self, actions: list[Any], condition: Any, change: str) -> bool:
+        try:
+            self.update(actions=actions, condition=condition)
+            return True
+        except UpdateError as error:
+            if not condition_failed(error):
+                log_fault(error)
+            with faults():
+                try:
+                    self.refresh(consistent_read=True)
+                except DoesNotExist:
+                    self.last = None
+            if self.last == change:
+                return True  # applied, though the answer was lost; or by another attempt at the same
+            if not condition_failed(error):
+                raise Unavailable from error
+            return False
+
+
+def _key(user: int, date: str) -> str:
+    return f"day#{user}#{date}"
+
+
+def check(user: User, key: str | None, seconds: float = 0) -> float | None:
+    """How many seconds a user may still send; None where there is no limit.
+
+    Raises DailyLimit or StorageFull where nothing is left, or less than `seconds`, except where the Idempotency-Key
+    names a recording that is there and needs no more of it; and Unavailable.
+    """
+    if not settings().limited:
+        return None
+    try:
+        return _left(user, seconds)
+    except LimitReached:
+        row = Recording.read(int(user.id), user.record_id(key)) if key is not None else None
+        if row is not None and row.needs_no_count:
+            return None
+        raise
+
+
+def _left(user: User, seconds: float) -> float:
+    owner, limits = int(user.id), settings()
+    day = Day.read(owner, utc_date())
+    left = float("inf")
+    if limits.daily_seconds is not None:
+        left = limits.daily_seconds - day.seconds
+        if left <= 0 or seconds > left:
+            raise _daily_limit(day)
+    if limits.stored_seconds is not None:
+        room = limits.stored_seconds - _earlier(user) - day.kept
+        if room <= 0 or seconds > room:
+            _sum(user)
+            day = Day.read(owner, utc_date())
+            room = limits.stored_seconds - _earlier(user) - day.kept
+            if room <= 0 or seconds > room:
+                raise _storage_full(user, day)
+        left = min(left, room)
+    return round(left, 3)
+
+
+def max_bytes(left: float | None) -> int:
+    """The most bytes that an upload may have when so many seconds are left."""
+    most = settings().max_upload_bytes
+    return most if left is None else min(most, HEADER_BYTES + int(left * BYTES_PER_SECOND))
+
+
+def least_seconds(size: int) -> float:
+    """How long an upload of so many bytes is at least."""
+    return max(0, size - HEADER_BYTES) / BYTES_PER_SECOND
+
+
+def count(row: Recording, seconds: float, user: User | None = None) -> None:
+    """Count a recording that is about to be converted, once however often it is tried.
+
+    Raises DailyLimit, StorageFull, Unavailable.
+    """
+    if not row.counts:
+        return
+    owner, limits = int(row.user), settings()
+    user = user or User.read(owner)
+    if user is None or user.secret is None:
+        return  # erased meanwhile
+    seconds = round(seconds, 3)
+    day = Day(_key(owner, row.counted_on))
+    for summed in (False, True):
+        room = None
+        if limits.stored_seconds is not None and row.counted_on == utc_date():  # else midnight has just passed
+            room = limits.stored_seconds - _earlier(user)
+        if day.add(seconds, row.generation, most=limits.daily_seconds, most_kept=room):
+            return
+        if limits.daily_seconds is not None and day.seconds + seconds > limits.daily_seconds:
+            raise _daily_limit(day)
+        if not summed:
+            _sum(user, but=row.id)
+    raise _storage_full(user, day)
+
+
+def correct(row: Recording, counted: float, seconds: float) -> None:
+    """Set right what was counted of a recording whose header did not tell its length exactly. Raises Unavailable."""
+    more = round(round(seconds, 3) - round(counted, 3), 3)
+    if row.counts and more:
+        day = Day(_key(int(row.user), row.counted_on))
+        day.add(more, f"{row.generation} corrected", most=None, most_kept=None)
+
+
+def release(row: Recording) -> None:
+    """A ready recording was deleted: what it held of today's room is free again. Raises Unavailable.
+
+    That of earlier days is free once the sum is made again, which it is before anything is refused.
+    """
+    if row.status == READY and row.counted_on == utc_date():
+        Day(_key(int(row.user), row.counted_on)).release(float(row.duration), f"{row.generation} deleted")
+
+
+def forget(user: int) -> None:
+    """Delete what was counted of a user. Raises Unavailable."""
+    for days in range(KEPT_DAYS):
+        with faults():
+            Day(_key(user, utc_date(-days))).delete()
+
+
+def _daily_limit(day: Day) -> DailyLimit:
+    return DailyLimit(settings().daily_seconds or 0, _number(day.seconds), math.ceil(DAY - time.time() % DAY))
+
+
+def _storage_full(user: User, day: Day) -> StorageFull:
+    return StorageFull(settings().stored_seconds or 0, _number(_earlier(user) + day.kept))
+
+
+def _number(seconds: float) -> float:
+    seconds = round(float(seconds), 3)
+    return int(seconds) if seconds.is_integer() else seconds
+
+
+def _earlier(user: User) -> float:
+    """The seconds that are stored of days before today. Raises Unavailable.
+
+    The sum of a day is made at its first recording, and once more when no conversion can be under way any more that
+    was counted the day before.
+    """
+    now = time.time()
+    midnight = now - now % DAY
+    settled = midnight + MAX_LIFETIME
+    if user.summed_at is None or user.summed_at < (settled if now >= settled else midnight):
+        _sum(user)
+    return float(user.stored_seconds)
+
+
+def _sum(user: User, but: str | None = None) -> None:
+    """Add up what a user has stored, and write it down. `but`: the recording that asks. Raises Unavailable.
+
+    What came today is corrected as well, unless a conversion is under way.
+    """
+    owner, today = int(user.id), utc_date()
+    day = Day.read(owner, today)
+    earlier, since, under_way = 0.0, 0.0, False
+    columns = ["id", "status", "duration", "expires_at", "counted_on"]
+    with faults():
+        for row in Recording.query(owner, consistent_read=True, attributes_to_get=columns):
+            if row.expired or row.id == but:
+                continue
+            if row.status == READY and row.counted_on == today:
+                since += float(row.duration)
+            elif row.status == READY:
+                earlier += float(row.duration)
+            elif row.status == PENDING and row.counted_on == today:
+                under_way = True
+    user.stored_seconds, user.summed_at = round(earlier, 3), int(time.time())
+    sums = [User.stored_seconds.set(user.stored_seconds), User.summed_at.set(user.summed_at)]
+    _write_sum(User(user.pk), sums, User.token_sha256.exists())  # not on what is left of an erased user
+    if day.last is not None and not under_way and abs(day.kept - since) > 0.001:
+        unchanged = (Day.seconds == day.seconds) & (Day.kept == day.kept)
+        _write_sum(day, [Day.kept.set(round(since, 3))], unchanged)
+
+
+def _write_sum(row: User | Day, actions: list[Any], condition: Any) -> None:
+    try:
+        row.update(actions=actions, condition=condition)
+    except UpdateError as error:
+        if not condition_failed(error):
+            log_fault(error)
+            raise Unavailable from error
