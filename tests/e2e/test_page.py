@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -199,6 +200,12 @@ def record_of(item: Locator, base_url: str) -> dict[str, Any]:
 def seconds_shown(item: Locator) -> float:
     """Where the player stands."""
     return float(item.locator(".seek").input_value())
+
+
+def parts_sent(*visits: Visit) -> list[int]:
+    """The numbers of the parts that the storage took, as often as it took them."""
+    taken = [r.url for visit in visits for r in visit.responses if r.request.method == "PUT" and r.status == 200]
+    return sorted(int(parse_qs(urlsplit(url).query)["partNumber"][0]) for url in taken)
 
 
 def wait_until(page: Page, what: Callable[[], bool], seconds: float = TIMEOUT / 1000) -> None:
@@ -521,7 +528,7 @@ def test_files_are_dropped(open_page: Open, wavs: Path, base_url: str) -> None:
     wait_until(page, lambda: seconds_shown(items(visit).first) > 0.3)
 
 
-def test_half_an_hour_goes_by_the_upload_road(open_page: Open, line: Line, wavs: Path, base_url: str) -> None:
+def test_half_an_hour_goes_in_parts(open_page: Open, line: Line, wavs: Path, base_url: str) -> None:
     visit = sign_up(open_page(proxy=line.proxy))
     page = visit.page
     line.slow(15_000_000)
@@ -545,7 +552,8 @@ def test_half_an_hour_goes_by_the_upload_road(open_page: Open, line: Line, wavs:
     expect(item.get_by_role("button", name="Cancel")).to_be_visible()
     become(item, "copy")
     expect(item.locator(".note")).to_have_text("Uploaded. Converting… The link already works.")
-    assert (visit.answers("POST", "/records"), visit.answers("POST", "/uploads")) == ([], [201])
+    assert (visit.answers("POST", "/records"), visit.answers("POST", "/uploads")) == ([], [201, 200])
+    assert parts_sent(visit) == [1, 2, 3, 4, 5, 6, 7]
     ready(item, timeout=240_000)
     found = record_of(item, base_url)
     assert found["duration"] == pytest.approx(1800, abs=0.1)
@@ -585,6 +593,79 @@ def test_a_short_recording_seeks(open_page: Open, wavs: Path) -> None:
 
 
 # ---- what goes wrong
+
+
+def test_parts_go_on_after_a_cut(open_page: Open, line: Line, wavs: Path, base_url: str) -> None:
+    visit = sign_up(open_page(proxy=line.proxy))
+    page = visit.page
+    page.evaluate("""() => {
+      window.most = 0;
+      let now = 0;
+      const { open } = XMLHttpRequest.prototype;
+      XMLHttpRequest.prototype.open = function (method, ...rest) {
+        if (method === 'PUT') {
+          window.most = Math.max(window.most, ++now);
+          for (const end of ['load', 'error', 'abort']) this.addEventListener(end, () => { now -= 1; });
+        }
+        return open.call(this, method, ...rest);
+      };
+    }""")
+    line.slow(4_000_000)
+    choose(visit, wavs / "lecture.wav")
+    item = items(visit).first
+    wait_until(page, lambda: len(parts_sent(visit)) >= 2)
+    line.cut()
+    become(item, "retry")
+    expect(item.locator(".note")).to_have_text(
+        re.compile(
+            "^The connection was lost. Saved in this browser. It will be sent automatically as soon as possible. "
+            r"Left to send: [\d.]+ MB.$"
+        )
+    )
+    line.restore()
+    ready(item, timeout=240_000)
+    # The answer to a part that had arrived may have been cut off; it is not sent again all the same.
+    sent = parts_sent(visit)
+    assert len(sent) == len(set(sent)) > 3, sent
+    assert page.evaluate("most") == 3
+    assert record_of(item, base_url)["duration"] == pytest.approx(1800, abs=0.1)
+
+
+@pytest.mark.parametrize("how", ["reload", "other tab"])
+def test_parts_go_on_after_the_page_was_closed(
+    open_page: Open, line: Line, wavs: Path, base_url: str, *, how: str
+) -> None:
+    first = sign_up(open_page(proxy=line.proxy))
+    second = open_page(same=first) if how == "other tab" else first
+    line.slow(4_000_000)
+    choose(first, wavs / "lecture.wav")
+    wait_until(first.page, lambda: len(parts_sent(first)) >= 2)
+    before = parts_sent(first)
+    if how == "reload":
+        first.page.on("dialog", lambda dialog: dialog.accept())
+        first.page.reload()
+    else:
+        first.page.close()
+    item = items(second).first
+    expect(item.locator(".amount")).to_have_text(re.compile("MB of 57.6 MB"))
+    share = float(item.get_by_role("progressbar").get_attribute("value") or 0)
+    assert share > 0.9 * len(before) / 7, "it began anew"
+    line.restore()
+    ready(item, timeout=240_000)
+    after = parts_sent(second)  # a closed page does not learn of what arrived with its end, which is not sent again
+    assert len(after) == len(set(after)), "a part was sent twice"
+    if second is not first:
+        assert set(before).isdisjoint(after)
+    assert record_of(item, base_url)["duration"] == pytest.approx(1800, abs=0.1)
+
+
+def test_a_part_whose_address_has_expired_gets_another(open_page: Open, wavs: Path) -> None:
+    visit = sign_up(open_page())
+    visit.page.route(re.compile("partNumber="), lambda route: route.fulfill(status=403), times=1)
+    choose(visit, wavs / "lecture.wav")
+    ready(items(visit).first, timeout=240_000)
+    assert visit.answers("POST", "/uploads") == [201, 200, 200]
+    assert parts_sent(visit) == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_a_cut_line_is_mended_by_itself(open_page: Open, line: Line, wavs: Path, base_url: str) -> None:

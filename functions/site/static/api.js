@@ -3,6 +3,11 @@
 /** The most bytes of audio that POST /records takes: 4.4 MiB. */
 export const DIRECT_LIMIT = 4_613_734;
 
+/** A recording of more bytes than this goes in parts: a cut connection then costs a part, not all of it. */
+export const WHOLE_LIMIT = 16 * 1024 * 1024;
+/** How many parts are on their way at a time. */
+const AT_ONCE = 3;
+
 /** No byte moved for this long (ms): the connection is as good as broken. */
 const STALL = 45_000;
 
@@ -138,13 +143,66 @@ export function sendDirect(user, key, name, wav, { onProgress, signal }) {
   });
 }
 
-/** Announces a long recording; returns its record, pending, with the `upload` that tells where to send it. */
-export function announce(user, key, name, { signal }) {
+/**
+ * Announces a long recording; returns its record, pending, with the `upload` that tells where to send it.
+ * bytes: its size, where it is to go in parts.
+ */
+export function announce(user, key, name, { bytes, signal }) {
   return call('POST', '/uploads', {
-    headers: { ...bearer(user), 'content-type': 'application/json', 'idempotency-key': key },
-    body: JSON.stringify({ user_id: user.id, name }),
+    headers: { ...bearer(user), ...JSON_BODY, 'idempotency-key': key },
+    body: JSON.stringify({ user_id: user.id, name, bytes }),
     signal,
   });
+}
+
+/**
+ * Sends the parts that the service does not have yet, and returns the record once it has all of them.
+ * ask(): announces the recording (again), which tells what is missing; onArrived(bytes): so much has arrived by now.
+ */
+export async function uploadParts(ask, wav, options) {
+  for (let idle = 0; idle < 3; ) {
+    const record = await ask();
+    if (!record.upload) return record;
+    const { received, of, parts } = record.upload;
+    const unlisted = (of - received - parts.length) * parts[0].bytes;
+    const before = Math.max(0, wav.size - unlisted - parts.reduce((sum, { bytes }) => sum + bytes, 0));
+    idle = (await sendListed(parts, wav, before, options)) ? 0 : idle + 1;
+  }
+  throw new Problem('unavailable');
+}
+
+/** Sends parts, a few at a time. Returns how many arrived; an address that has expired ends it early. */
+async function sendListed(parts, wav, before, { onProgress, onArrived, signal }) {
+  const waiting = [...parts];
+  const loaded = new Map(); // number of a part → its bytes that have left
+  let arrived = 0;
+  let there = before;
+  let failure = null;
+  const show = (number, bytes) => {
+    loaded.set(number, bytes);
+    onProgress(before + [...loaded.values()].reduce((sum, n) => sum + n, 0), wav.size);
+  };
+  onArrived(before);
+  onProgress(before, wav.size);
+  async function lane() {
+    while (waiting.length && !failure) {
+      const { number, offset, bytes, url } = waiting.shift();
+      try {
+        const body = wav.slice(offset, offset + bytes);
+        const xhr = await request('PUT', url, { body, signal, onProgress: (sent) => show(number, sent) });
+        if (xhr.status < 200 || xhr.status > 299) throw new Problem([403, 404].includes(xhr.status) ? 'upload_expired' : 'unavailable');
+        show(number, bytes);
+        arrived += 1;
+        onArrived((there += bytes));
+      } catch (problem) {
+        failure ??= problem; // the other lanes finish the parts that they are at
+        show(number, 0);
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, lane));
+  if (failure && failure.code !== 'upload_expired') throw failure;
+  return arrived;
 }
 
 /** Sends a long recording to the storage. */

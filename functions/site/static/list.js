@@ -204,6 +204,7 @@ export class Row {
     if (item.state === 'converting') sentences.push(words('state.converting'));
     if (['unsent', 'refused'].includes(item.state)) sentences.push(explain(item.problem));
     if (item.state === 'unsent' && item.problem.code !== 'invalid_credentials') sentences.push(words(kept ?? 'state.later'));
+    if (item.state === 'unsent' && item.sent) sentences.push(words('state.left', { left: size(item.bytes - item.sent) }));
     if (item.state === 'ready' && item.record.truncated) sentences.push(words('state.truncated'));
     if (item.state === 'ready' && item.record.levels?.silent) sentences.push(words('state.silent'));
     if (kept && ['waiting', 'sending', 'converting'].includes(item.state)) sentences.push(words(kept));

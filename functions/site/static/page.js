@@ -240,8 +240,12 @@ tabs?.addEventListener('message', async ({ data: id }) => {
   const kept = await store.item(id);
   const row = list.get(id);
   if (row && (!kept || kept.state === 'kept')) queue.stop(row.item);
-  if (kept && row) show(Object.assign(row.item, kept));
-  else if (kept) {
+  if (kept && row) {
+    show(Object.assign(row.item, kept));
+    // Should the tab that sends it be closed, this one goes on.
+    if (kept.state === 'unsent' && identity()) queue.later(row.item, 5);
+    else if (['waiting', 'sending', 'converting'].includes(kept.state)) queue.resume(row.item);
+  } else if (kept) {
     show(kept);
     goOn(kept);
   } else if (row && row.item.source !== 'service') unlist(row.item);
@@ -249,12 +253,13 @@ tabs?.addEventListener('message', async ({ data: id }) => {
 
 /** Goes on with an item as the last page left it. */
 async function goOn(item) {
-  if (item.state === 'recording' || item.state === 'reading') {
+  const { state } = item;
+  if (state === 'recording' || state === 'reading') {
     await alone(item.id, async () => {
       const now = await store.item(item.id);
       if (!now) return list.get(item.id) && unlist(item); // another tab has thrown it away
-      if (now.state !== item.state) return undefined;
-      if (now.bytes && item.state === 'recording') return changed(Object.assign(item, now, { state: 'kept', note: 'recovered' }));
+      if (now.state !== state) return undefined; // its tab has finished
+      if (now.bytes && state === 'recording') return changed(Object.assign(item, now, { state: 'kept', note: 'recovered' }));
       unlist(item); // the page closed within its first second, or before the file was read
       return store.remove(item.id);
     });

@@ -13,7 +13,7 @@
 // An item's key is its Idempotency-Key: however often it is sent, it becomes one record. What the service has refused
 // for good stays refused under its key, so that a person's "try again" is under a new one.
 
-import { DIRECT_LIMIT, Problem, announce, look, sendDirect, upload } from './api.js';
+import { DIRECT_LIMIT, Problem, WHOLE_LIMIT, announce, look, remove, sendDirect, upload, uploadParts } from './api.js';
 import { identity } from './identity.js';
 import * as store from './store.js';
 
@@ -43,6 +43,13 @@ export function createQueue({ changed, signedOut }) {
   const timers = new Map(); // id → the next attempt
   const taken = new Set(); // ids that this tab has taken on
   const turns = { short: Promise.resolve(), long: Promise.resolve() }; // a short one waits for no long one
+
+  /** What makes an item a new recording for the service, which forgets what it has of the old one. */
+  function fresh({ record }) {
+    const user = identity();
+    if (record && user?.id === record.user) remove(user, record).catch(() => {}); // else it goes by itself within a day
+    return { key: store.newId(), attempted: false, uploaded: false, sent: 0, record: undefined };
+  }
 
   function become(item, state, more = {}) {
     Object.assign(item, { state, problem: null, note: null }, more);
@@ -74,7 +81,7 @@ export function createQueue({ changed, signedOut }) {
     if (item.state !== 'waiting' || item.removed) return;
     const user = identity();
     if (!user) return failed(item, new Problem('invalid_credentials'));
-    if (item.user !== user.id) Object.assign(item, { user: user.id, uploaded: false });
+    if (item.user !== user.id) Object.assign(item, { user: user.id, uploaded: false, sent: 0 });
     let wav;
     try {
       wav = await store.sound(item);
@@ -83,11 +90,15 @@ export function createQueue({ changed, signedOut }) {
     }
     if (!wav) return become(item, 'refused', { problem: { code: 'lost' } });
     const controller = new AbortController();
-    const progress = { loaded: 0, total: wav.size, speed: 0, controller, marks: [[performance.now(), 0]] };
+    const progress = { loaded: 0, total: wav.size, speed: 0, controller, marks: [] };
     running.set(item.id, progress);
     await become(item, 'sending', { attempted: true });
     try {
-      const record = await deliver(item, user, wav, { signal: controller.signal, onProgress: gauge(item, progress) });
+      const onArrived = (bytes) => {
+        if (bytes > (item.sent ?? 0)) item.attempts = 0; // it gets on: the next pause is short again
+        item.sent = bytes;
+      };
+      const record = await deliver(item, user, wav, { signal: controller.signal, onProgress: gauge(item, progress), onArrived });
       await arrived(item, record);
     } catch (problem) {
       await failed(item, problem);
@@ -97,7 +108,7 @@ export function createQueue({ changed, signedOut }) {
     }
   }
 
-  /** Short recordings go in one request, long ones to the storage. Returns the record. */
+  /** Short recordings go in one request, longer ones to the storage, the longest in parts. Returns the record. */
   async function deliver(item, user, wav, options) {
     const title = fileName(item.name);
     if (wav.size <= DIRECT_LIMIT) {
@@ -107,7 +118,14 @@ export function createQueue({ changed, signedOut }) {
         if (problem.code !== 'audio_too_large') throw problem; // else the limit is lower there: by an upload, then
       }
     }
-    const record = await announce(user, item.key, title, options);
+    const ask = async (bytes) => {
+      const { upload, ...record } = await announce(user, item.key, title, { ...options, bytes });
+      // The account's list has it from now on: this item is known by it, also after a reload.
+      if (item.record?.id !== record.id) await changed(Object.assign(item, { record }));
+      return { ...record, upload };
+    };
+    if (wav.size > WHOLE_LIMIT) return uploadParts(() => ask(wav.size), wav, options);
+    const record = await ask();
     if (record.status === 'pending' && record.upload && !item.uploaded) {
       await upload(record.upload, wav, options);
       item.uploaded = true;
@@ -123,7 +141,7 @@ export function createQueue({ changed, signedOut }) {
       progress.loaded = Math.min(progress.total, (loaded / total) * progress.total);
       progress.marks.push([now, progress.loaded]);
       while (progress.marks.length > 2 && now - progress.marks[0][0] > 3000) progress.marks.shift();
-      const [since, before] = progress.marks[0];
+      const [since, before] = progress.marks[0]; // what an earlier attempt has sent is no speed
       progress.speed = now - since > 200 ? ((progress.loaded - before) / (now - since)) * 1000 : 0;
       changed(item, { kept: false });
     };
@@ -158,9 +176,9 @@ export function createQueue({ changed, signedOut }) {
     if (code === 'invalid_credentials' && own) signedOut();
     else {
       const attempts = item.attempts ?? 0;
-      const pause = Math.max(PAUSES[Math.min(attempts, PAUSES.length - 1)], retryAfter ?? 0);
       item.attempts = attempts + 1;
-      timers.set(item.id, setTimeout(() => queue.send(item), pause * 1000));
+      item.pause = Math.max(PAUSES[Math.min(attempts, PAUSES.length - 1)], retryAfter ?? 0);
+      queue.later(item);
     }
     return become(item, 'unsent', { problem });
   }
@@ -169,7 +187,7 @@ export function createQueue({ changed, signedOut }) {
     /** Gives an item another name. What was tried under the old one may have arrived, so it is sent as another. */
     rename(item, name) {
       if (name === item.name) return undefined;
-      const more = item.attempted ? { key: store.newId(), attempted: false, uploaded: false, record: undefined } : {};
+      const more = item.attempted ? fresh(item) : {};
       return changed(Object.assign(item, { name }, more));
     },
 
@@ -178,9 +196,17 @@ export function createQueue({ changed, signedOut }) {
       clearTimeout(timers.get(item.id));
       timers.delete(item.id);
       if (item.state === 'waiting' || item.state === 'sending') return;
-      const more = item.state === 'refused' ? { key: store.newId(), attempted: false, uploaded: false, record: undefined } : {};
-      await become(item, 'waiting', more);
-      await take(item);
+      const more = item.state === 'refused' ? fresh(item) : {};
+      const wait = () => become(item, 'waiting', more);
+      // The other tabs are told once it is this tab's: theirs would take it on otherwise.
+      if (taken.has(item.id)) await wait();
+      else await take(item, wait);
+    },
+
+    /** Sends an item after its pause, unless another tab does before. */
+    later(item, more = 0) {
+      clearTimeout(timers.get(item.id));
+      timers.set(item.id, setTimeout(() => item.state === 'unsent' && queue.send(item), (item.pause + more) * 1000));
     },
 
     /** Sends an item that is new (`prepare` keeps it), or was under way when the page was closed. */
