@@ -173,7 +173,9 @@ def test_it_converts_what_the_service_accepts(
     try:
         found = inspect(io.BytesIO(case.data))
         data = memoryview(case.data)[found.data_offset : found.data_offset + found.data_bytes]
-        conversion = convert(found, [data], tmp_path, bitrate=64, deadline=time.monotonic() + 60)
+        conversion = convert(
+            found, [data], tmp_path, ffmpeg=settings().ffmpeg, bitrate=64, deadline=time.monotonic() + 60
+        )
     finally:
         settings.cache_clear()
     assert conversion.duration == pytest.approx(case.duration, abs=0.001)

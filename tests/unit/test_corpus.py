@@ -12,6 +12,7 @@ import pytest
 from records.audio.mp3 import convert
 from records.audio.wav import inspect
 from records.errors import AudioRejected, RecordsError, UnplayableAudio
+from records.settings import settings
 from tests.support.corpus import CorpusFile, corpus_files
 
 pytestmark = pytest.mark.usefixtures("real_ffmpeg")
@@ -25,7 +26,9 @@ def outcome(file: CorpusFile, directory: Path) -> tuple[int, float | None]:
     try:
         wav = inspect(io.BytesIO(data))
         pieces = [data[wav.data_offset : wav.data_offset + wav.data_bytes]]
-        conversion = convert(wav, pieces, directory, bitrate=64, deadline=time.monotonic() + 60)
+        conversion = convert(
+            wav, pieces, directory, ffmpeg=settings().ffmpeg, bitrate=64, deadline=time.monotonic() + 60
+        )
     except AudioRejected as error:
         return 422 if isinstance(error, UnplayableAudio) else 415, None
     if wav.duration is not None:

@@ -12,6 +12,7 @@ import pytest
 from records.audio.mp3 import convert
 from records.audio.wav import inspect
 from records.errors import UnsupportedAudio
+from records.settings import settings
 from tests.support.decoding import decoded
 from tests.support.wavs import FRAMES, chunk, fmt, pcm, riff, tone, wav
 
@@ -82,11 +83,13 @@ def test_a_list_of_files_leads_nowhere(name: str, tmp_path: Path) -> None:
         inspect(io.BytesIO(text))
     found = inspect(io.BytesIO(wav(fmt(bits=8), text)))
     assert found.frames == len(text)
-    conversion = convert(found, [text], tmp_path, bitrate=64, deadline=time.monotonic() + 60)
+    conversion = convert(found, [text], tmp_path, ffmpeg=settings().ffmpeg, bitrate=64, deadline=time.monotonic() + 60)
     assert conversion.duration == len(text) / 8000
 
 
 def converted(file: bytes, directory: Path) -> bytes:
     found = inspect(io.BytesIO(file))
     data = file[found.data_offset : found.data_offset + found.data_bytes]
-    return convert(found, [data], directory, bitrate=64, deadline=time.monotonic() + 60).path.read_bytes()
+    return convert(
+        found, [data], directory, ffmpeg=settings().ffmpeg, bitrate=64, deadline=time.monotonic() + 60
+    ).path.read_bytes()

@@ -56,7 +56,14 @@ pytestmark = pytest.mark.usefixtures("real_ffmpeg")
 
 def to_mp3(data: bytes, directory: Path, *, bitrate: int = 64, seconds: float = 60, piece: int = 1 << 16) -> Conversion:
     found = inspect(io.BytesIO(data))
-    return convert(found, pieces(found, data, piece), directory, bitrate=bitrate, deadline=time.monotonic() + seconds)
+    return convert(
+        found,
+        pieces(found, data, piece),
+        directory,
+        ffmpeg=settings().ffmpeg,
+        bitrate=bitrate,
+        deadline=time.monotonic() + seconds,
+    )
 
 
 def pieces(found: Wav, data: bytes, piece: int) -> Iterator[memoryview]:
@@ -77,7 +84,7 @@ def share(samples: array[int], hertz: float, rate: int) -> float:
 def test_command() -> None:
     """ffmpeg is told all that it would otherwise guess at, and may open nothing but its pipes and the MP3."""
     quad = wav(fmt(channels=4, rate=96000, bits=24), bytes(24))
-    assert Plan.of(inspect(io.BytesIO(quad)), 64).command("/opt/bin/ffmpeg", Path("/x/audio.mp3")) == [
+    assert Plan.of(inspect(io.BytesIO(quad)), 64, "/opt/bin/ffmpeg").command(Path("/x/audio.mp3")) == [
         *("/opt/bin/ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y"),
         *("-protocol_whitelist", "file,pipe"),
         *("-f", "wav", "-ignore_length", "1", "-max_size", "65536", "-c:a", "pcm_s24le", "-i", "pipe:0"),
@@ -235,7 +242,14 @@ def test_memory_is_constant(tmp_path: Path) -> None:
     found = replace(found, frames=384_000, duration=1.0)
     to_mp3(TONE, tmp_path)  # what is imported once is not counted
     tracemalloc.start()
-    convert(found, (bytes(65536) for _ in range(375)), tmp_path, bitrate=64, deadline=time.monotonic() + 60)
+    convert(
+        found,
+        (bytes(65536) for _ in range(375)),
+        tmp_path,
+        ffmpeg=settings().ffmpeg,
+        bitrate=64,
+        deadline=time.monotonic() + 60,
+    )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2_000_000
@@ -429,7 +443,7 @@ def test_a_deadline_while_nothing_is_found(tmp_path: Path) -> None:
             yield view[start : start + 10_000]
 
     with pytest.raises(ConversionTimeout):
-        convert(found, slowly(), tmp_path, bitrate=64, deadline=time.monotonic() + 0.2)
+        convert(found, slowly(), tmp_path, ffmpeg=settings().ffmpeg, bitrate=64, deadline=time.monotonic() + 0.2)
     assert given < 50  # of 91
 
 
@@ -485,7 +499,7 @@ def test_what_the_data_raises_is_passed_on(error: BaseException, tmp_path: Path)
         raise error
 
     with pytest.raises(type(error)) as raised:
-        convert(found, data(), tmp_path, bitrate=64, deadline=time.monotonic() + 60)
+        convert(found, data(), tmp_path, ffmpeg=settings().ffmpeg, bitrate=64, deadline=time.monotonic() + 60)
     assert raised.value is error
 
 
@@ -493,7 +507,14 @@ def test_what_the_data_raises_is_passed_on(error: BaseException, tmp_path: Path)
 def test_other_data_than_was_promised(change: int, tmp_path: Path) -> None:
     found = inspect(io.BytesIO(TONE))
     with pytest.raises(ConversionError):
-        convert(found, [bytes(found.data_bytes + change)], tmp_path, bitrate=64, deadline=time.monotonic() + 60)
+        convert(
+            found,
+            [bytes(found.data_bytes + change)],
+            tmp_path,
+            ffmpeg=settings().ffmpeg,
+            bitrate=64,
+            deadline=time.monotonic() + 60,
+        )
 
 
 def test_all_of_the_data_is_asked_for(tmp_path: Path) -> None:
@@ -505,5 +526,5 @@ def test_all_of_the_data_is_asked_for(tmp_path: Path) -> None:
         yield from pieces(found, TONE, 1000)
         ended.append(True)
 
-    convert(found, data(), tmp_path, bitrate=64, deadline=time.monotonic() + 60)
+    convert(found, data(), tmp_path, ffmpeg=settings().ffmpeg, bitrate=64, deadline=time.monotonic() + 60)
     assert ended == [True]

@@ -75,6 +75,7 @@ def to_mp3(reader: Reader, directory: Path, processes: int, *, bitrate: int = 64
     directory.mkdir(exist_ok=True)
     found = convert(
         *(reader.wav, reader(0, reader.wav.data_bytes), directory),
+        ffmpeg=settings().ffmpeg,
         bitrate=bitrate,
         deadline=time.monotonic() + seconds,
         ranges=reader,
@@ -468,6 +469,7 @@ def test_other_data_than_was_promised(change: int, tmp_path: Path) -> None:
     with pytest.raises(ConversionError):
         convert(
             *(reader.wav, [bytes(reader.wav.data_bytes + change)], tmp_path),
+            ffmpeg=settings().ffmpeg,
             bitrate=64,
             deadline=time.monotonic() + 60,
             ranges=reader,
@@ -485,6 +487,7 @@ def test_what_the_data_raises_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(Lost) as raised:
         convert(
             *(reader.wav, data(), tmp_path),
+            ffmpeg=settings().ffmpeg,
             bitrate=64,
             deadline=time.monotonic() + 60,
             ranges=reader,
@@ -505,6 +508,7 @@ def test_memory_is_constant(tmp_path: Path) -> None:
     def work() -> None:
         convert(
             *(found, ranges(0, found.data_bytes), tmp_path),
+            ffmpeg=settings().ffmpeg,
             bitrate=64,
             deadline=time.monotonic() + 60,
             ranges=ranges,

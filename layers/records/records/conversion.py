@@ -223,6 +223,7 @@ def _converted(
         try:
             conversion = mp3.convert(
                 *(wav, data, Path(directory)),
+                ffmpeg=settings().ffmpeg,
                 bitrate=settings().bitrate,
                 deadline=deadline,
                 ranges=ranges,

@@ -16,7 +16,6 @@ from typing import IO
 from records.audio.levels import Excerpt, Meter
 from records.audio.plan import Plan
 from records.errors import ConversionError, ConversionTimeout, UnplayableAudio
-from records.settings import settings
 
 _PIPE = 1024 * 1024  # bytes that a pipe is asked to hold: six seconds of stereo
 # Served at once, each 32 KiB of sound would make this process and ffmpeg change places on the processor. So the pipes
@@ -79,7 +78,7 @@ class Run:
         try:
             self.path.unlink(missing_ok=True)
             return subprocess.Popen(  # noqa: S603
-                self._plan.command(settings().ffmpeg, self.path.absolute()),
+                self._plan.command(self.path.absolute()),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -42,6 +42,7 @@ def convert(
     data: Iterable[bytes | memoryview],
     directory: Path,
     *,
+    ffmpeg: str,
     bitrate: int,
     deadline: float,
     ranges: Ranges | None = None,
@@ -50,14 +51,15 @@ def convert(
     """Convert the bytes of a WAV file's data chunk into `directory`/audio.mp3, in constant memory.
 
     data: exactly `wav.data_bytes` bytes, in pieces of any size; what its iterator raises is passed on unchanged.
-    bitrate: kbit/s a channel, constant. deadline: a value of time.monotonic() at which all is given up.
+    ffmpeg: the path of the program. bitrate: kbit/s a channel, constant. deadline: a value of time.monotonic() at which
+    all is given up.
     ranges: reads the same data anywhere, and in several threads at once. Where there is that, a long recording may be
     encoded by as many as `processes` at once; what its MP3 plays is the same.
 
     Raises UnplayableAudio (the decoder cannot make sense of the audio, or of a part of it), ConversionTimeout, and
     ConversionError (ffmpeg is missing, was killed, or gave less than it must). Leaves no process behind.
     """
-    plan = Plan.of(wav, bitrate)
+    plan = Plan.of(wav, bitrate, ffmpeg)
     path = directory / "audio.mp3"
     begins = parallel.boundaries(wav, plan, processes) if ranges else [0]
     if ranges and len(begins) > 1:

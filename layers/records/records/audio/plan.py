@@ -66,11 +66,13 @@ class Plan:
     max_duration: int
     flow: float
     header: bytes = field(repr=False)
+    ffmpeg: str
     direct: bool
     divisible: bool
 
     @classmethod
-    def of(cls, wav: Wav, bitrate: int) -> Plan:
+    def of(cls, wav: Wav, bitrate: int, ffmpeg: str = "ffmpeg") -> Plan:
+        """bitrate: kbit/s a channel. ffmpeg: the path of the program."""
         channels = min(wav.channels, 2)
         kbits = bitrate * channels
         rate = mp3_rate(wav.sample_rate, kbits)
@@ -87,7 +89,7 @@ class Plan:
         duration = int(min(most, MAX_DURATION)) + 2
         flow = max(wav.data_bytes / wav.duration if wav.duration else 0, 2 * channels * rate)
         return cls(
-            *(wav.codec, rate, channels, kbits, ",".join(filters), duration, flow, wav.header),
+            *(wav.codec, rate, channels, kbits, ",".join(filters), duration, flow, wav.header, ffmpeg),
             direct=wav.codec == "pcm_s16le" and not mixed,
             # Of floats, those that are no sound are counted over the whole.
             divisible=not compressed(wav) and not wav.codec.startswith("pcm_f") and rate == wav.sample_rate,
@@ -97,12 +99,12 @@ class Plan:
     def stream(self) -> mpeg.Stream:
         return mpeg.Stream(self.rate, self.channels, self.kbits)
 
-    def command(self, ffmpeg: str, path: Path) -> list[str]:
+    def command(self, path: Path) -> list[str]:
         """ffmpeg's command line. It is told what it reads, and may open nothing but its pipes and the MP3."""
         packets = ["-max_size", str(PACKET_BYTES)] if self.codec.startswith("pcm_") else []
         copy = [] if self.direct else ["-map", "[pcm]", "-c:a", "pcm_s16le", "-f", "s16le", "pipe:1"]
         return [
-            *(ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-y"),
+            *(self.ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-y"),
             *("-protocol_whitelist", "file,pipe"),
             *("-f", "wav", "-ignore_length", "1", *packets, "-c:a", self.codec, "-i", "pipe:0"),
             *("-filter_complex", f"[0:a]{self.filters}{',asplit[mp3][pcm]' if copy else '[mp3]'}"),
