@@ -170,7 +170,11 @@ MUTANTS = (
         f"{CONTRACT} -k form",
     ),
     Mutant(
-        "the largest upload", STORAGE, 'Conditions=[["content-length-range", 1, limit]], ', "", f"{UPLOADS} -k ticket"
+        "the largest upload",
+        STORAGE,
+        'Conditions=[["content-length-range", 1, max_bytes]], ',
+        "",
+        f"{UPLOADS} -k ticket",
     ),
     # --- which audio
     Mutant("the list of codecs", WAV_PY, "    codecs.check(fmt)\n", "", f"{WAV} -k refused"),
@@ -324,8 +328,8 @@ MUTANTS = (
     Mutant(
         "a row is adopted in the state that was read",
         RECORDINGS_PY,
-        "return not changes or self._write(condition, **changes)",
-        "return not changes or self._write(Recording.id.exists(), **changes)",
+        "if changes and not self._write(condition, **changes):",
+        "if changes and not self._write(Recording.id.exists(), **changes):",
         INTERLEAVINGS,
     ),
     Mutant(
@@ -394,8 +398,8 @@ MUTANTS = (
     Mutant(
         "the first audio claims a ticket's row",
         RECORDINGS_PY,
-        "            condition &= Recording.wav_sha256.does_not_exist()\n        until",
-        "        until",
+        "            condition &= Recording.wav_sha256.does_not_exist()\n        if announced",
+        "        if announced",
         f"{UPLOADS} {INTERLEAVINGS}",
     ),
     Mutant(
@@ -499,8 +503,8 @@ MUTANTS = (
     Mutant(
         "a row lives as long as its event may wait",
         RECORDINGS_PY,
-        "until = max(self.expires_at, _in(REPLAY_SECONDS))",
-        "until = _in(PENDING_SECONDS)",
+        '"expires_at": max(self.expires_at, _in(REPLAY_SECONDS))}',
+        '"expires_at": _in(PENDING_SECONDS)}',
         f"{UPLOADS} {RECORDINGS} -k 'survives or begin'",
     ),
     Mutant(
