@@ -287,6 +287,112 @@ def test_two_tabs_are_one_identity(open_page: Open, wavs: Path) -> None:
     assert first.answers("POST", "/users") + second.answers("POST", "/users") == [201]
 
 
+WARNINGS = {
+    "en-US": ("Show them to nobody but your own device.", "You are signed in as Anna.", "The key was replaced."),
+    "ru-RU": ("Не показывайте их никому", "Вы вошли как Anna.", "Ключ сменён."),
+}
+
+
+@pytest.mark.parametrize("locale", WARNINGS)
+def test_the_account_moves_to_another_device_and_is_erased(
+    open_page: Open, wavs: Path, base_url: str, *, locale: str
+) -> None:
+    warning, welcome, replaced = WARNINGS[locale]
+    first = sign_up(open_page(locale=locale))
+    choose(first, wavs / "short.wav")
+    ready(items(first).first)
+    record = record_of(items(first).first, base_url)
+
+    # The link that signs another device in is shown after a warning only.
+    first.page.locator("#me").click()
+    expect(first.page.locator("#my-id")).to_have_text(str(record["user"]))
+    first.page.locator("#move").click()
+    expect(first.page.locator("#question")).to_contain_text(warning)
+    first.page.locator("#ask [value=no]").click()
+    expect(first.page.locator("#moving")).to_be_hidden()
+    first.page.locator("#move").click()
+    first.page.locator("#yes").click()
+    expect(first.page.locator("#moving .qr svg")).to_be_visible()
+    link = first.page.locator("#moving .address").input_value()
+    token = first.page.evaluate("JSON.parse(localStorage.getItem('records.identity')).token")
+    assert token not in link.partition("#")[0]
+
+    second = open_page(link, locale=locale)
+    expect(second.page.locator(".toast")).to_contain_text(welcome)
+    assert "#" not in second.page.url
+    item = items(second).first
+    expect(item.get_by_role("heading")).to_have_text("short")
+    item.locator(".play").click()
+    wait_until(second.page, lambda: seconds_shown(item) > 0.3)
+    item.locator(".edit").click()
+    item.locator(".rename").fill("Renamed")
+    item.locator(".rename").press("Enter")
+    wait_until(second.page, lambda: record_of(item, base_url)["name"] == "Renamed.wav")
+    first.page.reload()
+    expect(items(first).first.get_by_role("heading")).to_have_text("Renamed")
+
+    # A new key shuts the first device out, also where the answer with it is lost.
+    second.page.route("**/users/token", lambda route: (route.fetch(), route.abort())[1], times=1)
+    second.page.locator("#me").click()
+    second.page.locator("#rotate").click()
+    second.page.locator("#yes").click()
+    expect(second.page.locator("#account-problem")).not_to_be_empty()
+    second.page.reload()
+    choose(second, wavs / "short.wav")  # the old key is refused, so the lost answer is asked for again
+    ready(items(second).first)
+    assert second.answers("POST", "/users/token") == [200]
+    second.page.locator("#me").click()
+    second.page.locator("#rotate").click()
+    second.page.locator("#yes").click()
+    expect(second.page.locator(".toast")).to_contain_text(replaced)
+    choose(first, wavs / "short.wav")
+    expect(first.page.locator("#sign-up-problem")).not_to_be_empty()
+    expect(first.page.locator("#me")).to_be_hidden()
+
+    second.page.locator("#me").click()
+    second.page.locator("#erase").click()
+    second.page.locator("#yes").click()
+    expect(second.page.locator("#me")).to_be_hidden()
+    expect(items(second)).to_have_count(0)
+    receipt = second.page.locator(".toast a").get_attribute("href")
+    assert receipt
+    reply = HttpClient(base_url).request("GET", f"/erasure?{urlsplit(receipt).query}")
+    assert (reply.status, reply.json["status"]) == (202, "erasing")
+    wait_until(second.page, lambda: HttpClient(base_url).request("GET", record["url"]).status == 404)
+
+
+def test_signed_out(open_page: Open, wavs: Path) -> None:
+    visit = sign_up(open_page())
+    page = visit.page
+    other = open_page(same=visit)
+    expect(other.page.locator("#me")).to_be_visible()
+    page.locator("#me").click()
+    page.locator("#sign-out").click()
+    expect(page.locator("#question")).to_contain_text("nobody can open this account again")
+    page.locator("#yes").click()
+    for tab in (visit, other):
+        expect(tab.page.locator("#me")).to_be_hidden()
+    assert page.evaluate("localStorage.getItem('records.identity')") is None
+
+
+def test_what_was_deleted_is_gone_for_the_service_too(open_page: Open, wavs: Path, base_url: str) -> None:
+    visit = sign_up(open_page())
+    page = visit.page
+    choose(visit, wavs / "short.wav")
+    item = items(visit).first
+    ready(item)
+    link = record_of(item, base_url)["url"]
+    page.wait_for_timeout(600)
+    item.get_by_role("button", name="Delete").click()
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(items(visit)).to_have_count(1)
+    page.wait_for_timeout(600)
+    item.get_by_role("button", name="Delete").click()
+    page.wait_for_timeout(1000)
+    assert HttpClient(base_url).request("GET", link).status == 200, "it can be undone still"
+    wait_until(page, lambda: HttpClient(base_url).request("GET", link).status == 404)
+
+
 def test_an_invitation_is_asked_for_where_one_is_needed(open_page: Open) -> None:
     visit = open_page()
     page = visit.page

@@ -7,6 +7,7 @@ import { clock, explain, size, words } from './strings.js';
 
 const IDENTITY = 'records.identity';
 const ATTEMPT = 'records.sign-up';
+const ROTATION = 'records.rotation';
 
 const byId = (id) => document.getElementById(id);
 const memory = new Map(); // for browsers whose storage is switched off
@@ -46,17 +47,33 @@ function signUp(name, invite) {
       write(IDENTITY, await api.signUp(name, attempt.key, invite));
       write(ATTEMPT, null);
     } catch (problem) {
-      if (problem.code !== 'network' && problem.code !== 'unavailable') write(ATTEMPT, null); // it made nobody
+      if (!passes(problem)) write(ATTEMPT, null); // it made nobody
       throw problem;
     }
   });
 }
 
+const passes = ({ code }) => code === 'network' || code === 'unavailable';
+
+/** Replaces the token. One whose answer was lost is repeated with its key: the old token may do just that. */
+async function rotate(user) {
+  const key = read(ROTATION) ?? newId();
+  write(ROTATION, key);
+  try {
+    write(IDENTITY, await api.rotate(user, key));
+  } catch (problem) {
+    if (passes(problem)) throw problem;
+    write(ROTATION, null);
+    throw problem;
+  }
+  write(ROTATION, null);
+}
+
 /**
- * The dialogs of sign-up and account. changed(): who is here has changed; ask(question, yes): a promise of a boolean;
+ * The dialogs of sign-up and account. changed(): who is here has changed; erased(user): their recordings are gone; ask(question, yes): a promise of a boolean;
  * say(text): for a screen reader; toast(text): for everybody; copy(text): a promise of whether it was copied.
  */
-export function openIdentity({ changed, ask, say, toast, copy }) {
+export function openIdentity({ changed, erased, ask, say, toast, copy }) {
   const dialog = byId('sign-up');
   let waiting = []; // those who asked for an identity
 
@@ -166,11 +183,8 @@ export function openIdentity({ changed, ask, say, toast, copy }) {
     if (copied) account.querySelector('.copy-move span').textContent = words('item.copied');
     else account.querySelector('.address').select();
   });
-  let rotation = null; // the key of one whose answer was lost
   offer('rotate', 'sure.rotate', 'me.rotate', async (user) => {
-    rotation ??= newId();
-    write(IDENTITY, await api.rotate(user, rotation));
-    rotation = null;
+    await rotate(user);
     account.close();
     toast(words('me.rotated'));
   });
@@ -178,7 +192,8 @@ export function openIdentity({ changed, ask, say, toast, copy }) {
   offer('erase', 'sure.erase', 'me.erase', async (user) => {
     const { receipt } = await api.erase(user);
     leave();
-    toast(words('me.erasing', { receipt }), { lasting: true });
+    erased(user);
+    toast(words('me.erasing'), { lasting: true, link: { href: receipt, text: words('me.receipt') } });
   });
 
   /** Takes over an identity from the address, where another device handed one over. */
@@ -216,12 +231,20 @@ export function openIdentity({ changed, ask, say, toast, copy }) {
     need,
     takeOver,
     /** The service does not know this identity (any more). */
-    refused() {
+    async refused() {
       const user = identity();
+      if (user && read(ROTATION)) {
+        try {
+          await rotate(user);
+          return changed();
+        } catch (problem) {
+          if (passes(problem)) return undefined;
+        }
+      }
       if (user) byId('name').value ||= user.name;
       write(IDENTITY, null);
       changed();
-      need('welcome.again');
+      return need('welcome.again');
     },
   };
 }

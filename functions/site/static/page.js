@@ -35,10 +35,11 @@ function say(text) {
 }
 
 /** Says something where the eye is, until it is closed or its time is over. Returns what closes it. */
-function toast(text, { action, work, time = 8000, lasting = false, alert = false } = {}) {
+function toast(text, { action, work, link, time = 8000, lasting = false, alert = false } = {}) {
   const box = Object.assign(document.createElement('div'), { className: 'toast' });
   if (alert) box.setAttribute('role', 'alert');
   const paragraph = Object.assign(document.createElement('p'), { textContent: text });
+  if (link) paragraph.append(' ', Object.assign(document.createElement('a'), { href: link.href, textContent: link.text, target: '_blank', rel: 'noopener' }));
   const button = Object.assign(document.createElement('button'), { type: 'button', className: 'button', textContent: action ?? words('close') });
   const close = () => {
     clearTimeout(timer);
@@ -451,6 +452,14 @@ const who = openIdentity({
     for (const row of list.rows.values()) row.update();
     resend();
     load();
+  },
+  erased({ id }) {
+    for (const { item } of [...list.rows.values()]) {
+      if (item.record?.user !== id) continue;
+      unlist(item);
+      store.remove(item.id);
+      tabs?.postMessage(item.id);
+    }
   },
 });
 
