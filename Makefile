@@ -1,7 +1,7 @@
 # The project's commands. What they need is installed into .venv and .sam by whichever comes first.
 .DEFAULT_GOAL := help
 .PHONY: help run test check unit integration e2e build deploy destroy sam-local test-sam-local load soak bench mutants \
-	openapi format clean ffmpeg code types template
+	openapi lint-web format clean ffmpeg code types template
 
 # Tools of this size take twice as long without their bytecode.
 unexport PYTHONDONTWRITEBYTECODE
@@ -85,6 +85,12 @@ template:
 	@said=$$($(SAM) validate --lint 2>&1) || { echo "$$said"; exit 1; }
 	@.lint/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml
 	@.lint/bin/checkov --config-file .checkov.yaml
+
+lint-web: ## Look at the page's scripts and at the OpenAPI document (needs Node.js and npm)
+	@npm install --prefix tests/web --silent --no-audit --no-fund
+	@tests/web/node_modules/.bin/eslint --config tests/web/eslint.config.js functions/site/static
+	@tests/web/node_modules/.bin/redocly lint functions/site/static/openapi.json
+	@tests/web/node_modules/.bin/spectral lint --ruleset tests/web/spectral.yaml functions/site/static/openapi.json
 
 build: $(LOCAL) ## Build for AWS, into .aws-sam; another processor: make build ARCH=x86_64
 	@LAYER_ARCHITECTURE=$(ARCH) LAYER_PYTHON=$(PYTHON_VERSION) \
