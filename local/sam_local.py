@@ -182,6 +182,7 @@ def write_environment(names: dict[str, str], public_url: str, storage_url: str, 
         "BUCKET": names["AudioBucket"],
         "ERASURES_QUEUE": names["ErasuresQueue"],
         "PUBLIC_URL": public_url,
+        "SIGN_UPS_PER_HOUR": "0",  # everybody has the address of this machine
         "STORAGE_URL": storage_url,
         "AWS_ENDPOINT_URL": endpoint,
     }

@@ -8,9 +8,9 @@ from aws_lambda_powertools.event_handler import Response
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, Field
 
-from records import api, aws, openapi
-from records.errors import EmailTaken, IdempotencyConflict, ValidationFailed
-from records.fields import PersonName
+from records import api, aws, openapi, signups
+from records.errors import EmailTaken, IdempotencyConflict, InviteRequired, TooManySignUps, ValidationFailed
+from records.fields import Invite, PersonName
 from records.requests import JSON, uuid_key
 from records.responses import json_response
 from records.users import SIGNUP_CONFLICT, User
@@ -35,6 +35,7 @@ class NewUser(BaseModel):
 
     name: PersonName = Field(examples=["user1"])
     email: Email | None = Field(None, examples=["user1@mail.ru"])
+    invite: Invite | None = Field(None, description="Where the operator asks for an invitation.", examples=["sesame"])
 
 
 KEY = openapi.request_header(
@@ -67,6 +68,8 @@ KEY = openapi.request_header(
                 EmailTaken(),
                 IdempotencyConflict(SIGNUP_CONFLICT),
                 openapi.NOT_JSON,
+                InviteRequired(),
+                TooManySignUps(1800),
                 ValidationFailed(("name", "string should have at least 1 character")),
             ),
         },
@@ -75,8 +78,13 @@ KEY = openapi.request_header(
     ),
 )
 def create_user(new: NewUser) -> Response[Any]:
-    key = uuid_key(app.current_event.raw_event)
-    user_id, token, made = User.register(new.name, new.email, key)
+    event = app.current_event.raw_event
+    key = uuid_key(event)
+    found = User.repeat(new.name, new.email, key) if key is not None and signups.restricted() else None
+    if found is None:
+        signups.admit(event["requestContext"]["http"].get("sourceIp") or "", new.invite)
+        found = User.register(new.name, new.email, key)
+    user_id, token, made = found
     return json_response(201 if made else 200, {"id": user_id, "token": token})
 
 

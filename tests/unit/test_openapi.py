@@ -17,7 +17,7 @@ def test_the_committed_document_is_not_stale() -> None:
 @pytest.mark.parametrize(
     ("path", "method", "statuses"),
     [
-        ("/users", "post", {200, 201, 400, 409, 415, 422, 503}),
+        ("/users", "post", {200, 201, 400, 403, 409, 415, 422, 429, 503}),
         ("/users", "get", {200, 401, 422, 503}),
         ("/users", "delete", {202, 401, 422, 503}),
         ("/erasure", "get", {200, 202, 404, 422, 503}),

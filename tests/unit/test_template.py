@@ -376,6 +376,17 @@ def test_limits_of_a_user(source: Template, dev: Template) -> None:
             assert (found["USER_DAILY_HOURS"], found["USER_STORED_HOURS"]) == (daily, stored)
 
 
+def test_limits_of_signing_up(source: Template, dev: Template) -> None:
+    found = variables(dev, "CreateUser")
+    assert (found["SIGN_UPS_PER_HOUR"], found["INVITE_HASHES"]) == (20, "")
+    found = variables(translated(source, SignUpsPerHour=3, InviteHashes="ab" * 32), "CreateUser")
+    assert (found["SIGN_UPS_PER_HOUR"], found["INVITE_HASHES"]) == (3, "ab" * 32)
+    allowed = re.compile(source["Parameters"]["InviteHashes"]["AllowedPattern"])
+    assert [
+        bool(allowed.match(text)) for text in ("", "ab" * 32, f"{'ab' * 32},{'CD' * 32}", "secret", "ab" * 32 + ",")
+    ] == [*(True, True, True, False, False)]
+
+
 def test_the_functions_answer_before_the_api_gives_up(dev: Template) -> None:
     functions = of_type(dev, "AWS::Lambda::Function")
     assert {functions[f"{name}Function"]["Timeout"] for name in API_FUNCTIONS} == {29}
@@ -515,6 +526,7 @@ def test_removed_rows_are_handed_over(dev: Template) -> None:
 ALLOWED: dict[str, set[tuple[str, str]]] = {
     "CreateUser": {
         ("dynamodb:PutItem", "UsersTable.Arn"),
+        ("dynamodb:UpdateItem", "UsersTable.Arn"),
         ("dynamodb:GetItem", "UsersTable.Arn"),
     },
     "CreateRecord": {

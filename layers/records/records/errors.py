@@ -9,6 +9,8 @@ RecordsError
 ├── RecordNotFound
 ├── ErasureNotFound
 ├── IdempotencyConflict       the same key came with other audio
+├── InviteRequired            the operator closed sign-up to all who have no invitation
+├── TooManySignUps            from one address within an hour
 ├── LimitReached
 │   ├── DailyLimit            this user's audio of the day is used up
 │   └── StorageFull           this user has stored as much as may be
@@ -99,6 +101,23 @@ class IdempotencyConflict(RecordsError):
         self, message: str = "This Idempotency-Key was used for other audio. Send this audio under a key of its own."
     ) -> None:
         super().__init__(message)
+
+
+class InviteRequired(RecordsError):
+    code = "invite_required"
+
+    def __init__(self) -> None:
+        super().__init__("Signing up needs an invitation here. Send it as 'invite'; who runs this service gives it.")
+
+
+class TooManySignUps(RecordsError):
+    """retry_after: s until the hour ends."""
+
+    code = "too_many_signups"
+
+    def __init__(self, retry_after: int | None = None) -> None:
+        super().__init__("Too many users signed up from this network within an hour. Sign up in the next hour.")
+        self.retry_after = retry_after
 
 
 class LimitReached(RecordsError):

@@ -59,6 +59,7 @@ def _digits(value: Any) -> Any:
 PersonName = Annotated[str, BeforeValidator(_trimmed), Field(min_length=1, max_length=200), AfterValidator(_printable)]
 FileName = Annotated[str, BeforeValidator(_base_name), Field(min_length=1, max_length=255), AfterValidator(_printable)]
 RecordName = Annotated[str, BeforeValidator(_trimmed), Field(min_length=1, max_length=255), AfterValidator(_printable)]
+Invite = Annotated[str, BeforeValidator(_trimmed), Field(max_length=200)]
 UserId = Annotated[int, Field(strict=True, ge=1, le=MAX_USER_ID)]
 UserIdText = Annotated[UserId, BeforeValidator(_digits)]
 Token = Annotated[str, BeforeValidator(_token)]

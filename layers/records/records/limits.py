@@ -1,4 +1,4 @@
-"""How much audio one user may have converted in a day, and may have stored; and how many may sign up from one address.
+"""How much audio one user may have converted in a day, and may have stored.
 
 A row `day#<user>#<date>` of the users table counts the seconds of a UTC day. One conditional write asks and counts at
 once, before a recording is converted: however many come together, no more get in than there is room for.
@@ -14,11 +14,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import NumberAttribute
 from pynamodb.exceptions import DoesNotExist, UpdateError
-from pynamodb.models import Model
 
-from records.aws import FromSettings, TableMeta, condition_failed, faults, log_fault
+from records.aws import condition_failed, faults, log_fault
+from records.counters import Counter
 from records.errors import DailyLimit, LimitReached, StorageFull, Unavailable
 from records.recordings import DAY, MAX_LIFETIME, PENDING, READY, Recording, utc_date
 from records.settings import settings
@@ -32,22 +32,12 @@ HEADER_BYTES = 1024 * 1024  # of metadata around the sound
 KEPT_DAYS = 8  # for which an expired row may still be there: DynamoDB removes it within a few days
 
 
-class Day(Model):
+class Day(Counter):
     """The row `day#<user>#<date>`. seconds: of audio that was taken on in that day. kept: of it, what was not deleted
-    since. last: the change that came last, so that a repeated call does not make it twice."""
+    since."""
 
-    class Meta(TableMeta):
-        table_name = FromSettings("users_table")
-
-    pk = UnicodeAttribute(hash_key=True)
     seconds = NumberAttribute(default=0)
     kept = NumberAttribute(default=0)
-    last = UnicodeAttribute(null=True)
-    expires_at = NumberAttribute(null=True)
-
-    @classmethod
-    def _get_connection(cls) -> Any:
-        return User._get_connection()  # another client would cost 50 ms of a cold start
 
     @classmethod
     def read(cls, user: int, date: str) -> Day:
@@ -64,42 +54,19 @@ class Day(Model):
         Returns whether it is counted; then, and where it is not, this row holds what the table holds. `change` names
         this count. Raises Unavailable.
         """
-        condition = Day.last.does_not_exist() | (Day.last != change)
+        condition = None
         for attribute, limit in ((Day.seconds, most), (Day.kept, most_kept)):
             if limit is not None:
                 fits = attribute <= round(limit - seconds, 3)
-                condition &= (attribute.does_not_exist() | fits) if seconds <= limit else fits
+                fits = (attribute.does_not_exist() | fits) if seconds <= limit else fits
+                condition = fits if condition is None else condition & fits
         end = datetime.fromisoformat(self.pk.rpartition("#")[2]).replace(tzinfo=UTC) + timedelta(days=2)
-        actions = [
-            Day.seconds.add(seconds),
-            Day.kept.add(seconds),
-            Day.last.set(change),
-            Day.expires_at.set(int(end.timestamp())),
-        ]
-        return self._change(actions, condition, change)
+        expiry = Day.expires_at.set(int(end.timestamp()))
+        return self.change(change, [Day.seconds.add(seconds), Day.kept.add(seconds), expiry], condition)
 
     def release(self, seconds: float, change: str) -> None:
         """What was counted here is deleted. Raises Unavailable."""
-        condition = Day.kept.exists() & (Day.last != change)
-        self._change([Day.kept.add(-seconds), Day.last.set(change)], condition, change)
-
-    def _change(self, actions: list[Any], condition: Any, change: str) -> bool:
-        try:
-            self.update(actions=actions, condition=condition)
-            return True
-        except UpdateError as error:
-            if not condition_failed(error):
-                log_fault(error)
-            with faults():
-                try:
-                    self.refresh(consistent_read=True)
-                except DoesNotExist:
-                    self.last = None
-            if self.last == change:
-                return True  # applied, though the answer was lost; or by another attempt at the same
-            if not condition_failed(error):
-                raise Unavailable from error
-            return False
+        self.change(change, [Day.kept.add(-seconds)], Day.kept.exists())
 
 
 def _key(user: int, date: str) -> str:
@@ -124,23 +91,23 @@ def check(user: User, key: str | None, seconds: float = 0) -> float | None:
 
 
 def _left(user: User, seconds: float) -> float:
-    owner, limits = int(user.id), settings()
+    owner, limits, seconds = int(user.id), settings(), round(seconds, 3)
     day = Day.read(owner, utc_date())
     left = float("inf")
     if limits.daily_seconds is not None:
-        left = limits.daily_seconds - day.seconds
+        left = round(limits.daily_seconds - day.seconds, 3)
         if left <= 0 or seconds > left:
             raise _daily_limit(day)
     if limits.stored_seconds is not None:
-        room = limits.stored_seconds - _earlier(user) - day.kept
+        room = round(limits.stored_seconds - _earlier(user) - day.kept, 3)
         if room <= 0 or seconds > room:
             _sum(user)
             day = Day.read(owner, utc_date())
-            room = limits.stored_seconds - _earlier(user) - day.kept
+            room = round(limits.stored_seconds - _earlier(user) - day.kept, 3)
             if room <= 0 or seconds > room:
                 raise _storage_full(user, day)
         left = min(left, room)
-    return round(left, 3)
+    return left
 
 
 def max_bytes(left: float | None) -> int:
@@ -173,7 +140,7 @@ def count(row: Recording, seconds: float, user: User | None = None) -> None:
             room = limits.stored_seconds - _earlier(user)
         if day.add(seconds, row.generation, most=limits.daily_seconds, most_kept=room):
             return
-        if limits.daily_seconds is not None and day.seconds + seconds > limits.daily_seconds:
+        if limits.daily_seconds is not None and round(day.seconds + seconds, 3) > limits.daily_seconds:
             raise _daily_limit(day)
         if not summed:
             _sum(user, but=row.id)

@@ -38,6 +38,8 @@ STATUS: dict[type[RecordsError], HTTPStatus] = {
     errors.UploadDamaged: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnsupportedAudio: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.UnplayableAudio: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InviteRequired: HTTPStatus.FORBIDDEN,
+    errors.TooManySignUps: HTTPStatus.TOO_MANY_REQUESTS,
     errors.DailyLimit: HTTPStatus.TOO_MANY_REQUESTS,
     errors.StorageFull: HTTPStatus.FORBIDDEN,
     errors.ValidationFailed: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -81,8 +81,7 @@ class User(Model):
         place = cls(email_key(email), id=user_id, created_at=created_at) if email else None
         signup = None
         if key is not None:
-            body = _hash(json.dumps([name, email]))
-            signup = cls(f"signup#{_hash(key)}", id=user_id, body_sha256=body, expires_at=_now() + REPEAT_SECONDS)
+            signup = cls._signup(name, email, key, user_id)
         for attempt in range(ATTEMPTS):
             try:
                 cls._write(user, place, signup)
@@ -103,6 +102,21 @@ class User(Model):
                     raise Unavailable from error
                 time.sleep(CONFLICT_SECONDS)
         return user_id, token, True
+
+    @classmethod
+    def repeat(cls, name: str, email: str | None, key: str) -> tuple[int, str, bool] | None:
+        """What `register` returns where it made a user with this key before, else None.
+
+        Raises IdempotencyConflict, Unavailable.
+        """
+        signup = cls._signup(name, email, key, 0)
+        earlier = cls._read(signup.pk)
+        return earlier._repeated(key, signup) if earlier else None
+
+    @classmethod
+    def _signup(cls, name: str, email: str | None, key: str, user_id: int) -> User:
+        body = _hash(json.dumps([name, email]))
+        return cls(f"signup#{_hash(key)}", id=user_id, body_sha256=body, expires_at=_now() + REPEAT_SECONDS)
 
     def _repeated(self, key: str, signup: User) -> tuple[int, str, bool]:
         """The answer to a sign-up that repeats the one of this row. Raises IdempotencyConflict, Unavailable."""
