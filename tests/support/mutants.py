@@ -45,6 +45,7 @@ INTERLEAVINGS = "tests/integration/test_interleavings.py"
 WAV = "tests/unit/test_wav.py"
 MP3 = "tests/unit/test_mp3.py"
 TEMPLATE = "tests/unit/test_template.py"
+LIMITS, RETENTION, SIGNUPS = (f"tests/integration/test_{name}.py" for name in ("limits", "retention", "signups"))
 
 API, AWS, CONVERSION, FIELDS, FORMS, HTTP, RECORDINGS_PY, REQUESTS, RESPONSES, STORAGE, USERS = (
     f"{LAYER}/{name}.py"
@@ -55,6 +56,9 @@ API, AWS, CONVERSION, FIELDS, FORMS, HTTP, RECORDINGS_PY, REQUESTS, RESPONSES, S
 )
 CODECS, FEED, FFMPEG, LEVELS, MP3_PY, PLAN, RIFF, WAV_PY = (
     f"{LAYER}/audio/{name}.py" for name in ("codecs", "feed", "ffmpeg", "levels", "mp3", "plan", "riff", "wav")
+)
+COUNTERS, ERASURE, LIMITS_PY, SIGNUPS_PY = (
+    f"{LAYER}/{name}.py" for name in ("counters", "erasure", "limits", "signups")
 )
 GET, CREATE, CONVERT, REMOVE = (
     f"functions/{name}/app.py" for name in ("get_record", "create_record", "convert_upload", "remove_audio")
@@ -726,6 +730,114 @@ MUTANTS = (
         'if record_id != query["id"].lower() or',
         "if",
         f"{CONTRACT} -k unknown",
+    ),
+    # --- how much one user may have
+    Mutant(
+        "the day's count is asked as it is raised",
+        LIMITS_PY,
+        "((Day.seconds, most), (Day.kept, most_kept))",
+        "((Day.kept, most_kept),)",
+        f"{LIMITS} -k 'one_user and daily'",
+    ),
+    Mutant(
+        "what is kept is asked as it is raised",
+        LIMITS_PY,
+        "((Day.seconds, most), (Day.kept, most_kept))",
+        "((Day.seconds, most),)",
+        f"{LIMITS} -k 'one_user and storage'",
+    ),
+    Mutant(
+        "a repeated count is known by its mark",
+        COUNTERS,
+        "new = Counter.last.does_not_exist() | (Counter.last != name)",
+        "new = Counter.pk.exists() | Counter.pk.does_not_exist()",
+        f"{LIMITS} -k made_good",
+    ),
+    Mutant(
+        "whoever made the row counts it",
+        LIMITS_PY,
+        "    if not row.counts:\n",
+        "    if row.counted_on is None:\n",
+        f"{LIMITS} -k ticket_s_key",
+    ),
+    Mutant(
+        "it is added up again before a refusal",
+        LIMITS_PY,
+        "            _sum(user)\n            day = Day",
+        "            day = Day",
+        f"{LIMITS} -k 'deletion_frees or whatever'",
+    ),
+    Mutant(
+        "a deletion of today frees space while others are converted",
+        LIMITS_PY,
+        "    if row.status == READY and row.counted_on == utc_date():\n",
+        "    if False:\n",
+        f"{LIMITS} -k after_deletions",
+    ),
+    Mutant(
+        "what is being converted is not taken for deleted",
+        LIMITS_PY,
+        "                under_way = True\n",
+        "                pass\n",
+        f"{LIMITS} -k 'one_user and storage'",
+    ),
+    Mutant(
+        "it is added up once more when yesterday's conversions have ended",
+        LIMITS_PY,
+        "user.summed_at < (settled if now >= settled else midnight)",
+        "user.summed_at < midnight",
+        f"{LIMITS} -k 'once_a_day or interrupted'",
+    ),
+    Mutant(
+        "a sum is not written on what is left of an erased user",
+        LIMITS_PY,
+        "User.token_sha256.exists())",
+        "User.pk.exists())",
+        f"{LIMITS} -k erased",
+    ),
+    Mutant("an erased user's counts go", ERASURE, "    limits.forget(user)\n", "", f"{LIMITS} -k erased"),
+    Mutant(
+        "a repetition is answered at the limit",
+        LIMITS_PY,
+        "        if row is not None and row.needs_no_count:\n",
+        "        if False:\n",
+        f"{LIMITS} -k answered_again",
+    ),
+    Mutant(
+        "a ticket takes no more than is left",
+        LIMITS_PY,
+        "return most if left is None else",
+        "return most if True else",
+        f"{LIMITS} -k ticket_takes",
+    ),
+    # --- who may sign up, and how long a recording stays
+    Mutant(
+        "sign-ups from an address are limited",
+        SIGNUPS_PY,
+        "(SignUps.attempts < most)",
+        "SignUps.attempts.exists()",
+        f"{SIGNUPS} -k too_many",
+    ),
+    Mutant(
+        "an IPv6 address is its /64",
+        SIGNUPS_PY,
+        "(int(found), 64), strict=False",
+        "(int(found), 128), strict=False",
+        f"{SIGNUPS} -k subscriber",
+    ),
+    Mutant(
+        "an invitation is compared",
+        SIGNUPS_PY,
+        'if hashes and _hash(invite or "") not in hashes:',
+        "if False:",
+        f"{SIGNUPS} -k invitation",
+    ),
+    Mutant(
+        "a recording is kept for its days",
+        RECORDINGS_PY,
+        "expires_at=_in(keep) if (keep := settings().keep_seconds) is not None else None,",
+        "expires_at=None,",
+        RETENTION,
     ),
     # --- nothing leaked
     Mutant(

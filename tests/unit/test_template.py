@@ -376,6 +376,12 @@ def test_limits_of_a_user(source: Template, dev: Template) -> None:
             assert (found["USER_DAILY_HOURS"], found["USER_STORED_HOURS"]) == (daily, stored)
 
 
+def test_how_long_recordings_are_kept(source: Template, dev: Template) -> None:
+    for name in ("CreateRecord", "ConvertUpload"):
+        assert variables(dev, name)["KEEP_DAYS"] == 0, "for ever"
+        assert variables(translated(source, KeepDays=30), name)["KEEP_DAYS"] == 30
+
+
 def test_limits_of_signing_up(source: Template, dev: Template) -> None:
     found = variables(dev, "CreateUser")
     assert (found["SIGN_UPS_PER_HOUR"], found["INVITE_HASHES"]) == (20, "")

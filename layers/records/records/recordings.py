@@ -1,8 +1,9 @@
 """Recordings: the row is the truth. pending -> ready | failed, the same for both paths.
 
 A row is written `pending` first, with a time to live; the MP3 is stored; then one conditional write turns the row
-`ready` and removes its time to live. That write is the commit point: no row says `ready` without its MP3. Both ends
-are final: a later write that would change them is refused by its condition.
+`ready`, and removes its time to live or, where recordings are kept for some days only, sets it to those. That write is
+the commit point: no row says `ready` without its MP3. Both ends are final: a later write that would change them is
+refused by its condition.
 
 Objects belong to a row's `generation`, a UUID made with the row, and every attempt at a conversion stores its MP3 under
 a UUID of its own, which the row names when it turns ready. So no attempt can overwrite or delete what another stored,
@@ -469,7 +470,7 @@ class Recording(Model):
             mean_dbfs=conversion.levels.mean_dbfs,
             silent=conversion.levels.silent,
             waveform=bytes(conversion.waveform),
-            expires_at=None,
+            expires_at=_in(keep) if (keep := settings().keep_seconds) is not None else None,
         )
         return written or self.mp3_attempt == attempt  # a repeated call is refused by what its first try wrote
 

@@ -20,7 +20,8 @@ class Settings:
     bitrate: kbit/s a channel of the MP3. public_url: the API's address where it is not the one a request came to.
     storage_url: the address of S3 in signed links, where it is not AWS's own. ffmpeg: the path of the binary.
     daily_seconds, stored_seconds: of audio that a user may have converted in a day, and may have stored.
-    sign_ups_per_hour: from one address. invite_hashes: the SHA-256 (hex) of each invitation; none: sign-up is open.
+    keep_seconds: for which a recording is kept; None: for ever. sign_ups_per_hour: from one address. invite_hashes: the
+    SHA-256 (hex) of each invitation; none: sign-up is open.
     """
 
     users_table: str
@@ -33,6 +34,7 @@ class Settings:
     ffmpeg: str
     daily_seconds: int | None
     stored_seconds: int | None
+    keep_seconds: int | None
     sign_ups_per_hour: int | None
     invite_hashes: frozenset[str]
     erasures_queue: str
@@ -61,6 +63,7 @@ def settings() -> Settings:
         erasures_queue=env.get("ERASURES_QUEUE", ""),
         log_retention_days=int(env.get("LOG_RETENTION_DAYS", "30")),
         stored_seconds=_hours(env.get("USER_STORED_HOURS", "0")),
+        keep_seconds=int(env.get("KEEP_DAYS", "0")) * 24 * 3600 or None,
         sign_ups_per_hour=int(env.get("SIGN_UPS_PER_HOUR", "0")) or None,
         invite_hashes=frozenset(env.get("INVITE_HASHES", "").lower().replace(",", " ").split()),
     )
