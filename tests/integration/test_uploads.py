@@ -16,6 +16,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from moto.backends import get_backend
+from moto.core import DEFAULT_ACCOUNT_ID
 
 from records import aws, conversion, recordings, settings, storage
 from records.audio import parallel
@@ -541,6 +543,66 @@ def test_upload_replaced_while_it_is_read(client: EventClient, account: Account,
     arrived(key)
     assert_holds(asked["id"])
     assert record_of(asked).wav_sha256 == hashlib.sha256(OTHER).hexdigest()
+
+
+# ---------------------------------------------------------------- when a message comes again
+
+
+@pytest.fixture
+def queue(client: EventClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The queue of the uploads, as the template makes it."""
+    address = aws.sqs().create_queue(QueueName="uploads", Attributes={"VisibilityTimeout": "960"})["QueueUrl"]
+    monkeypatch.setenv("UPLOADS_QUEUE", address)
+    settings.settings.cache_clear()
+    yield address
+    aws.sqs().delete_queue(QueueUrl=address)
+    settings.settings.cache_clear()
+
+
+def put(queue: str, key: str) -> Any:
+    """The message of an upload in the queue, as moto holds it."""
+    aws.sqs().send_message(QueueUrl=queue, MessageBody=json.dumps(events.object_created(key)))
+    [held] = get_backend("sqs")[DEFAULT_ACCOUNT_ID]["eu-central-1"].queues["uploads"].messages
+    return held
+
+
+def deliver(queue: str, held: Any) -> tuple[list[dict[str, str]], int]:
+    """Let the message be taken, and give it to the function: what it wants to be delivered again, and for how many
+    seconds nobody gets the message."""
+    held.visible_at = 0
+    [taken] = aws.sqs().receive_message(QueueUrl=queue, AttributeNames=["All"])["Messages"]
+    event = events.queued({})
+    event["Records"][0] |= {
+        "messageId": taken["MessageId"],
+        "receiptHandle": taken["ReceiptHandle"],
+        "body": taken["Body"],
+        "attributes": taken["Attributes"],
+    }
+    answer = function("convert_upload").lambda_handler(event, Context(seconds=900))
+    return answer["batchItemFailures"], round(held.visible_at / 1000 - time.time(), -1)
+
+
+@pytest.mark.usefixtures("broken")
+def test_what_fails_once_is_tried_again_in_a_minute(client: EventClient, account: Account, queue: str) -> None:
+    """And what fails again in a quarter of an hour, so that the attempts outlast a longer fault."""
+    held = put(queue, upload(ticket(client, account), WAV))
+    again = [{"itemIdentifier": held.id}]
+    assert [deliver(queue, held) for _ in range(3)] == [(again, 60), (again, 960), (again, 960)]
+
+
+def test_what_succeeds_is_not_delivered_again(client: EventClient, account: Account, queue: str) -> None:
+    held = put(queue, upload(ticket(client, account), WAV))
+    assert deliver(queue, held) == ([], 960)
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_queue_that_does_not_answer_keeps_its_own_time(
+    client: EventClient, account: Account, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = put(queue, upload(ticket(client, account), WAV))
+    monkeypatch.setenv("UPLOADS_QUEUE", f"{queue}-that-is-gone")
+    settings.settings.cache_clear()
+    assert deliver(queue, held) == ([{"itemIdentifier": held.id}], 960)
 
 
 # ---------------------------------------------------------------- two at once

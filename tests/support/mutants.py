@@ -597,6 +597,13 @@ MUTANTS = (
         f"{UPLOADS} {REMOVAL} -k time",
     ),
     Mutant(
+        "only the first failure of an upload is retried soon",
+        CONVERT,
+        'if not queue or item["attributes"]["ApproximateReceiveCount"] != "1":',
+        "if not queue:",
+        f"{UPLOADS} -k tried_again",
+    ),
+    Mutant(
         "the converter stops before Lambda does",
         CONVERT,
         "CONVERSION_SHARE = 0.9",

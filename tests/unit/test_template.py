@@ -235,7 +235,11 @@ def test_the_queues(dev: Template) -> None:
         "whoever stored an MP3 is not running then"
     )
     assert int(str(uploads["VisibilityTimeout"])) > MAX_LIFETIME, "a message comes again when no attempt is alive"
-    assert dev["ConvertUploadFunction"]["Properties"]["Timeout"] == MAX_LIFETIME
+    convert_upload = dev["ConvertUploadFunction"]["Properties"]
+    assert convert_upload["Timeout"] == MAX_LIFETIME
+    assert convert_upload["Environment"]["Variables"]["UPLOADS_QUEUE"] == "UploadsQueue", (
+        "it retries sooner what failed"
+    )
 
 
 # ---------------------------------------------------------------------- API
@@ -604,6 +608,7 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("sqs:ReceiveMessage", "UploadsQueue.Arn"),
         ("sqs:DeleteMessage", "UploadsQueue.Arn"),
         ("sqs:GetQueueAttributes", "UploadsQueue.Arn"),
+        ("sqs:ChangeMessageVisibility", "UploadsQueue.Arn"),
     },
     "RemoveAudio": {
         ("dynamodb:DescribeStream", "RecordsTable.StreamArn"),

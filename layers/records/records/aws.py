@@ -148,7 +148,7 @@ def s3_public() -> S3Client:
 
 @cache
 def sqs() -> SQSClient:
-    """The client for the queue of erasures."""
+    """The client for the queues of uploads and erasures."""
     config = Config(
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=READ_TIMEOUT,

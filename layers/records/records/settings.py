@@ -38,6 +38,7 @@ class Settings:
     sign_ups_per_hour: int | None
     invite_hashes: frozenset[str]
     erasures_queue: str
+    uploads_queue: str
     log_retention_days: int
 
     @property
@@ -61,6 +62,7 @@ def settings() -> Settings:
         ffmpeg=env.get("FFMPEG", "/opt/bin/ffmpeg"),
         daily_seconds=_hours(env.get("USER_DAILY_HOURS", "0")),
         erasures_queue=env.get("ERASURES_QUEUE", ""),
+        uploads_queue=env.get("UPLOADS_QUEUE", ""),
         log_retention_days=int(env.get("LOG_RETENTION_DAYS", "30")),
         stored_seconds=_hours(env.get("USER_STORED_HOURS", "0")),
         keep_seconds=int(env.get("KEEP_DAYS", "0")) * 24 * 3600 or None,
