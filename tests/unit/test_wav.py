@@ -99,6 +99,7 @@ def test_our_own_header_means_the_same() -> None:
             truncated=False,
             frames=again.frames,  # `fact` is not in our header: `mp3` cuts the padding off
             duration=again.duration,
+            expected=again.expected,
             speakers=0,
             b_format=False,
         )
