@@ -28,6 +28,15 @@ def send_a_recording(client: HttpClient, account: Account, _link: str) -> Reply:
     return send(client, account, sample(1))
 
 
+def send_the_first(client: HttpClient, _account: Account, _link: str) -> Reply:
+    """The first recording of a user, at which is added up what is stored."""
+    return send(client, sign_up(client), sample(1))
+
+
+def delete(client: HttpClient, account: Account, _link: str) -> Reply:
+    return client.request("DELETE", send(client, account, sample(1)).json["url"], account.bearer)
+
+
 def download(client: HttpClient, _account: Account, link: str) -> Reply:
     return client.request("GET", link)
 
@@ -66,6 +75,10 @@ PERMISSIONS = (
     Permission("CreateUser", "RegisterUser", sign_up_again, 201, 503),
     Permission("CreateRecord", "AuthenticateUser", send_a_recording, 201, 503),
     Permission("CreateRecord", "ReserveRow", send_a_recording, 201, 503),
+    Permission("CreateRecord", "CountSeconds", send_a_recording, 201, 503),
+    Permission("CreateRecord", "AddUpWhatIsStored", send_the_first, 201, 503),
+    Permission("Manage", "DeleteRow", delete, 204, 503),
+    Permission("Manage", "ReplaceTokenOrEraseOrFreeSpace", delete, 204, 503),
     Permission("CreateRecord", "StoreAudio", send_a_recording, 201, 503),
     Permission("CreateRecord", "CompleteOrFailRow", send_a_recording, 201, 503),
     Permission("CreateRecord", "SignUploads", upload, 204, 403),
