@@ -434,10 +434,10 @@ def test_parts_that_cannot_fit_are_refused(client: EventClient, account: Account
     most = 1024 * 1024 + 6 * 192_000 * 2 * 4
     limited(daily=6)
     assert ask(client, account, "a", bytes=most).status == 201
-    assert_daily_limit(ask(client, account, "b", bytes=most + 8), 6, 0, 10800)
+    assert_daily_limit(ask(client, account, "b", bytes=most + 1536), 6, 0, 10800)
     limited(stored=6)
     assert ask(client, account, "c", bytes=most).status == 201
-    assert_storage_full(ask(client, account, "d", bytes=most + 8), 6, 0)
+    assert_storage_full(ask(client, account, "d", bytes=most + 1536), 6, 0)
     events.clean_up()  # the parts that were begun
 
 
