@@ -45,7 +45,10 @@ INTERLEAVINGS = "tests/integration/test_interleavings.py"
 WAV = "tests/unit/test_wav.py"
 MP3 = "tests/unit/test_mp3.py"
 TEMPLATE = "tests/unit/test_template.py"
-LIMITS, RETENTION, SIGNUPS = (f"tests/integration/test_{name}.py" for name in ("limits", "retention", "signups"))
+LIMITS, PARTS, RETENTION, SIGNUPS, WAIT = (
+    f"tests/integration/test_{name}.py" for name in ("limits", "parts", "retention", "signups", "wait")
+)
+PARTS_PY = f"{LAYER}/parts.py"
 
 API, AWS, CONVERSION, FIELDS, FORMS, HTTP, RECORDINGS_PY, REQUESTS, RESPONSES, STORAGE, USERS = (
     f"{LAYER}/{name}.py"
@@ -702,7 +705,43 @@ MUTANTS = (
         "            raise\n",
         REMOVAL,
     ),
+    # --- uploads in parts
+    Mutant("what is joined already", PARTS_PY, "if row.joining:", "if False:", PARTS),
+    Mutant("the loser of two aborts its own", PARTS_PY, "if row.upload_id != upload_id:", "if False:", PARTS),
+    Mutant("noted before it is joined", PARTS_PY, "if row.set_joining() and ", "if ", PARTS),
+    Mutant(
+        "one upload a row",
+        RECORDINGS_PY,
+        "self._write((Recording.status == PENDING) & unchanged, upload_id",
+        "self._write((Recording.status == PENDING), upload_id",
+        PARTS,
+    ),
+    Mutant("a part that changes meanwhile", STORAGE, 'aws_code(error.__cause__) == "InvalidPart"', "False", PARTS),
+    Mutant("the length of a part is signed", STORAGE, '                "ContentLength": size,\n', "", PARTS),
+    Mutant(
+        "the size that was announced",
+        CONVERSION,
+        "if row.announced_bytes not in (None, source.size):",
+        "if False:",
+        f"{PARTS} -k another_size",
+    ),
+    Mutant(
+        "the SHA-256 that was announced",
+        CONVERSION,
+        "if row.announced_sha256 not in (None, digest.hexdigest()):",
+        "if False:",
+        f"{PARTS} -k damaged",
+    ),
+    Mutant("a row takes its parts along", REMOVE, "if row.upload_id is not None:", "if False:", f"{PARTS} -k deleted"),
     # --- what is served
+    Mutant("who waits is told within a second", GET, "time.sleep(min(1.0, left))", "time.sleep(left)", WAIT),
+    Mutant(
+        "a wait leaves time for its response",
+        GET,
+        "until = min(until, app.context",
+        "until = max(until, app.context",
+        WAIT,
+    ),
     Mutant(
         "a large MP3 goes by a signed address",
         GET,
