@@ -27,6 +27,7 @@ Query = dict[str, list[str]]
 Response = tuple[int, dict[str, str], bytes]
 
 MAX_API_BODY = 10 * 2**20  # bytes; the quota of an HTTP API
+MAX_SKIPPED = 16 * 2**20  # bytes; a part of an upload has 8 MiB
 SIGNED_QUERY = (
     *("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date"),
     *("X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature"),
@@ -115,6 +116,7 @@ class Gateway:
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         refusal = self._refused_storage(scope["method"], scope["path"], query, headers)
         if refusal:
+            await skip_body(receive, MAX_SKIPPED)
             await respond(send, refusal)
         else:
             await ministack.app(scope, receive, send)
@@ -195,6 +197,15 @@ async def read_body(receive: Receive, limit: int | None) -> bytes | None:
             pieces.append(message.get("body", b""))
         more = message.get("more_body", False)
     return None if limit is not None and size > limit else b"".join(pieces)
+
+
+async def skip_body(receive: Receive, limit: int) -> None:
+    """Read up to `limit` bytes of a body that is refused: many clients look for a response only once they sent it."""
+    skipped, more = 0, True
+    while more and skipped <= limit:
+        message = await receive()
+        skipped += len(message.get("body", b""))
+        more = message["type"] != "http.disconnect" and message.get("more_body", False)
 
 
 def replay(body: bytes) -> Receive:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import functools
 import http.client
 import importlib
@@ -55,9 +54,7 @@ class HttpClient:
         try:
             path = target[target.index(host) + len(host) :] if address.netloc else target
             data = body.encode() if isinstance(body, str) else body
-            # A server may refuse a body before it has read all of it: its response is there all the same.
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                connection.request(method, path, body=data, headers=headers or {})
+            connection.request(method, path, body=data, headers=headers or {})
             answer = connection.getresponse()
             return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
         finally:
