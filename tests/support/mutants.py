@@ -699,7 +699,7 @@ MUTANTS = (
     Mutant("a removed row takes its upload along", REMOVE, "    storage.delete(row.upload_key)\n", "", REMOVAL),
     Mutant("a changed row takes nothing along", REMOVE, 'if item["eventName"] == "REMOVE":', "if True:", REMOVAL),
     Mutant(
-        "one bad item holds nothing up",
+        "an item that fails does not keep the rest of its batch from being tried",
         REMOVE,
         '            failures.append({"itemIdentifier": number})\n',
         "            raise\n",
