@@ -179,7 +179,9 @@ class World:
 
     def take(self, choice: Choice) -> None:
         self.trace.append(choice)
-        self.actors[choice.actor].go(kill=choice.kill)
+        actor = self.actors[choice.actor]
+        assert actor.next, f"{actor.name} has ended, though it had not when the same steps were taken before"
+        actor.go(kill=choice.kill)
         self.check()
 
     def told(self) -> str:
