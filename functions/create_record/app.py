@@ -1,4 +1,4 @@
-"""POST /records: a WAV in the request, converted while the client waits. POST /uploads: a ticket for a longer one."""
+"""POST /records: a WAV in the request, converted while the client waits. POST /uploads: where to send a longer one."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from records.responses import json_response, record_body
 from records.settings import MAX_DIRECT_BYTES, settings
 from records.users import User
 
-# What is left for storing the MP3 and the row after the conversion must stop.
+# The conversion must stop this long before the request's deadline, so that there is time to store the MP3 and the row.
 STORE_SECONDS = 5
 
 app = api.resolver()
 
 
 class NewUpload(BaseModel):
-    """A ticket for a recording of any length; with `bytes`, for one that is sent in parts."""
+    """A recording of any length that is to be uploaded; with `bytes`, in parts."""
 
     user_id: UserId = Field(examples=[6312894417265])
     name: FileName = Field(examples=["lecture.wav"])
@@ -159,7 +159,7 @@ _TICKET = openapi.PENDING_RECORD | {
     status_code=201,
     **openapi.operation(
         "createUpload",
-        "Ask for a place to send a recording of any length to",
+        "Begin an upload of a recording of any length",
         {
             201: openapi.response(
                 "Where to send the file; the conversion starts by itself.",
@@ -168,7 +168,7 @@ _TICKET = openapi.PENDING_RECORD | {
                 openapi.LOCATION,
             ),
             200: openapi.response(
-                "The record that the same key named before; with `upload` while something is missing.",
+                "The record that the same key named before; with `upload` while the file is not complete.",
                 openapi.any_of("Ticket", "Record", "PendingRecord", "FailedRecord"),
                 _TICKET,
                 openapi.LOCATION,
@@ -180,7 +180,7 @@ _TICKET = openapi.PENDING_RECORD | {
                 *_REFUSALS,
             ),
         },
-        description="With `bytes` and an Idempotency-Key: in parts. Asked again, it says which are missing.",
+        description="With `bytes` and an Idempotency-Key: in parts. The same request again lists the missing ones.",
         security=openapi.OWNER_OR_BODY,
         parameters=[openapi.KEY],
     ),
@@ -206,10 +206,10 @@ def _announced(new: NewUpload, key: str | None) -> Announced | None:
     """What is announced of an upload in parts. Raises ValidationFailed, AudioTooLarge."""
     if new.bytes is None:
         if new.sha256 is not None:
-            raise ValidationFailed(("bytes", "is missing: a SHA-256 is announced for an upload in parts"))
+            raise ValidationFailed(("bytes", "is missing: only an upload in parts, which needs it, takes a sha256"))
         return None
     if key is None:
-        raise ValidationFailed(("Idempotency-Key", "is missing: an upload in parts is continued by it"))
+        raise ValidationFailed(("Idempotency-Key", "is missing: it is needed to continue an upload in parts"))
     limit = settings().max_upload_bytes
     if new.bytes > limit:
         message = f"The recording is larger than {limit} bytes. Split it, and send the pieces one by one."

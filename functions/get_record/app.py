@@ -47,7 +47,7 @@ _STATES: dict[int, Any] = {
         "To a browser, where there is nothing to play: the page that says why.",
         headers={"Location": openapi.header("The listening page.", _PAGE)},
     ),
-    304: openapi.response("The client has it.", headers=_ETAG),
+    304: openapi.response("The client has the current MP3.", headers=_ETAG),
     410: openapi.response(
         "It could not be converted; `code` says why.",
         openapi.ref("Error"),
@@ -122,7 +122,7 @@ def get_record() -> Response[Any]:
     "/record",
     **openapi.operation(
         "headRecord",
-        "Look at the headers of a download",
+        "Get the headers of a download",
         {
             status: {name: said for name, said in found.items() if name != "content"}
             for status, found in (_HEAD | _STATES).items()

@@ -1,5 +1,4 @@
-"""What an owner does with what is there: list, rename and delete recordings, look at the account, replace its token,
-erase it."""
+"""What an owner does: list, rename and delete recordings, look at the account, replace its token, erase it."""
 
 from __future__ import annotations
 
@@ -87,7 +86,7 @@ _RECORD_STATES = openapi.any_of("Record", "PendingRecord", "FailedRecord")
     "/records",
     **openapi.operation(
         "listRecords",
-        "List one's recordings, newest first",
+        "List your recordings, newest first",
         {
             200: openapi.response(
                 "A page. It may be short while there is a `next`.",
@@ -199,7 +198,7 @@ def delete_record() -> Response[Any]:
     "/users",
     **openapi.operation(
         "getUser",
-        "Look at one's account",
+        "Get your account",
         {
             200: openapi.response(
                 "The account.",
@@ -241,27 +240,27 @@ def get_user() -> Response[Any]:
     "/users/token",
     **openapi.operation(
         "replaceToken",
-        "Replace one's token",
+        "Replace your token",
         {
             200: openapi.response("The new token.", openapi.ref("CreatedUser"), openapi.CREATED_USER),
             **openapi.refusals(
                 openapi.BAD_JSON,
                 openapi.BAD_TOKEN,
                 openapi.NOT_JSON,
-                ValidationFailed(("Idempotency-Key", "is missing: with it this request can be repeated")),
+                ValidationFailed(("Idempotency-Key", "is missing: it makes this request safe to retry")),
             ),
         },
         tag="users",
         description="The old token is refused from now on, except that for 24 hours it may repeat this request.",
         security=openapi.OWNER,
-        parameters=[openapi.KEY | {"required": True, "description": "With it this request can be repeated."}],
+        parameters=[openapi.KEY | {"required": True, "description": "Makes this request safe to retry."}],
     ),
 )
 def replace_token(whose: ReplaceToken) -> Response[Any]:
     event = app.current_event.raw_event
     key = idempotency_key(event)
     if key is None:
-        raise ValidationFailed(("Idempotency-Key", "is missing: with it this request can be repeated"))
+        raise ValidationFailed(("Idempotency-Key", "is missing: it makes this request safe to retry"))
     token = User.replace_token(whose.user_id, bearer_token(event), key)
     return json_response(200, {"id": whose.user_id, "token": token})
 
@@ -270,7 +269,7 @@ def replace_token(whose: ReplaceToken) -> Response[Any]:
     "/users",
     **openapi.operation(
         "eraseUser",
-        "Erase one's account and recordings",
+        "Erase your account and recordings",
         {
             202: openapi.response(
                 "It has begun. The receipt says when it is done.",
@@ -281,7 +280,7 @@ def replace_token(whose: ReplaceToken) -> Response[Any]:
             **openapi.refusals(openapi.BAD_TOKEN, openapi.BAD_FIELD),
         },
         tag="users",
-        description="The token is refused everywhere else at once; asked again with it, the response is the same.",
+        description="From now on the token is good only for repeating this request, which returns the same response.",
         security=openapi.OWNER,
         parameters=[openapi.USER_ID],
     ),
@@ -297,7 +296,7 @@ def erase_user() -> Response[Any]:
     "/erasure",
     **openapi.operation(
         "getErasure",
-        "Look at the receipt of an erasure",
+        "Get the receipt of an erasure",
         {
             202: openapi.response(
                 "It is under way.",

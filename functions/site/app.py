@@ -177,7 +177,7 @@ def respond(method: str, path: str, request: Mapping[str, str]) -> dict[str, Any
     if allowed is None:
         return error(404, "not_found", "There is nothing at this address. The API is described at /docs.", head)
     if method not in allowed.split(", ") or not (asset or path in PAGES):
-        message = f"{path} does not answer {method}; it answers {allowed.replace(', ', ' and ')}."
+        message = f"{path} does not accept {method}; it accepts {allowed.replace(', ', ' and ')}."
         return error(405, "method_not_allowed", message, head, allow=allowed)
     if not asset:
         return send(PAGES[path], ASK_AGAIN, request, head)

@@ -114,7 +114,7 @@ def headers_of(reply: Reply) -> dict[str, str]:
 def daily_limit(limit: int, used: float) -> dict[str, Any]:
     return {
         "code": "daily_limit",
-        "message": f"At most {limit} seconds of audio may be sent in a day (UTC), and {used} were. "
+        "message": f"At most {limit} seconds of audio may be sent in a day (UTC); {used} were sent today. "
         "Send this recording again tomorrow, or a shorter one now.",
         "details": {"limit_seconds": limit, "used_seconds": used},
     }
@@ -123,7 +123,7 @@ def daily_limit(limit: int, used: float) -> dict[str, Any]:
 def storage_full(limit: int, stored: float) -> dict[str, Any]:
     return {
         "code": "storage_full",
-        "message": f"At most {limit} seconds of audio may be stored, and {stored} are. "
+        "message": f"At most {limit} seconds of audio may be stored; {stored} are stored already. "
         "Delete a recording and send this one again.",
         "details": {"limit_seconds": limit, "stored_seconds": stored},
     }

@@ -34,7 +34,7 @@ TOO_MANY = {
 }
 INVITED_ONLY = {
     "code": "invite_required",
-    "message": "Signing up needs an invitation here. Send it as 'invite'; who runs this service gives it.",
+    "message": "Signing up here needs an invitation. Ask whoever runs this service for one, and send it as 'invite'.",
 }
 OF_ANY_RESPONSE = ("x-request-id", "access-control-allow-origin", "access-control-expose-headers")
 

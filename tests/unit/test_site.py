@@ -233,7 +233,7 @@ def test_another_method(method: str, path: str, allow: str) -> None:
     if method == "HEAD":
         assert reply.body == b""
     else:
-        message = f"{path} does not answer {method}; it answers {allow.replace(', ', ' and ')}."
+        message = f"{path} does not accept {method}; it accepts {allow.replace(', ', ' and ')}."
         assert reply.json == {"code": "method_not_allowed", "message": message}
 
 

@@ -1,28 +1,28 @@
-"""What can go wrong, in words of the domain. `responses` holds the one table of HTTP statuses.
+"""What can go wrong, in terms of the domain. `responses` has the table of HTTP statuses.
 
 RecordsError
 ├── MalformedRequest          what was sent cannot be read at all
-├── UnsupportedMediaType      it can be read, but is not a kind of body that is taken here
-├── ValidationFailed          it is read, and a field of it is not right
-├── InvalidCredentials        unknown user, malformed token or wrong token: never said which
+├── UnsupportedMediaType      the body is of a media type that is not accepted here
+├── ValidationFailed          a field is missing or not valid
+├── InvalidCredentials        unknown user, malformed token or wrong token: which one is never said
 ├── EmailTaken
 ├── RecordNotFound
 ├── ErasureNotFound
-├── IdempotencyConflict       the same key came with other audio
-├── InviteRequired            the operator closed sign-up to all who have no invitation
+├── IdempotencyConflict       the same key was sent with other audio
+├── InviteRequired            the operator lets only those sign up who have an invitation
 ├── TooManySignUps            from one address within an hour
 ├── LimitReached
 │   ├── DailyLimit            this user's audio of the day is used up
-│   └── StorageFull           this user has stored as much as may be
+│   └── StorageFull           this user has stored as much as is allowed
 ├── AudioRejected
-│   ├── AudioTooLarge         more than the in-request path carries
+│   ├── AudioTooLarge         more than the in-request path can take
 │   ├── UploadDamaged         what arrived is not what was announced
 │   ├── UnsupportedAudio      not a WAV file, or a codec that is not accepted
 │   └── UnplayableAudio       a WAV file with nothing to play, or that cannot be converted right
 └── ServerError               a retry is safe and may succeed
     ├── Unavailable           AWS is failing or throttling
-    ├── ConversionError       ffmpeg is missing, was killed, or returned less than it must
-    └── ConversionTimeout     the conversion did not end in the time there is
+    ├── ConversionError       ffmpeg is missing, was killed, or wrote less than it must
+    └── ConversionTimeout     the conversion took too long
 
 `code` is stable and is what a program tests; `message` is a sentence that a person can act on.
 """
@@ -107,7 +107,9 @@ class InviteRequired(RecordsError):
     code = "invite_required"
 
     def __init__(self) -> None:
-        super().__init__("Signing up needs an invitation here. Send it as 'invite'; who runs this service gives it.")
+        super().__init__(
+            "Signing up here needs an invitation. Ask whoever runs this service for one, and send it as 'invite'."
+        )
 
 
 class TooManySignUps(RecordsError):
@@ -121,7 +123,7 @@ class TooManySignUps(RecordsError):
 
 
 class LimitReached(RecordsError):
-    """The user has had as much as one may."""
+    """The user has used as much as is allowed."""
 
 
 class DailyLimit(LimitReached):
@@ -131,7 +133,7 @@ class DailyLimit(LimitReached):
 
     def __init__(self, limit_seconds: int, used_seconds: float, retry_after: int | None = None) -> None:
         super().__init__(
-            f"At most {limit_seconds} seconds of audio may be sent in a day (UTC), and {used_seconds} were. "
+            f"At most {limit_seconds} seconds of audio may be sent in a day (UTC); {used_seconds} were sent today. "
             "Send this recording again tomorrow, or a shorter one now.",
             {"limit_seconds": limit_seconds, "used_seconds": used_seconds},
         )
@@ -145,7 +147,7 @@ class StorageFull(LimitReached):
 
     def __init__(self, limit_seconds: int, stored_seconds: float) -> None:
         super().__init__(
-            f"At most {limit_seconds} seconds of audio may be stored, and {stored_seconds} are. "
+            f"At most {limit_seconds} seconds of audio may be stored; {stored_seconds} are stored already. "
             "Delete a recording and send this one again.",
             {"limit_seconds": limit_seconds, "stored_seconds": stored_seconds},
         )
@@ -189,7 +191,7 @@ class UnplayableAudio(AudioRejected):
 
 
 class ServerError(RecordsError):
-    """A fault on our side. The message never carries what the cause said: it is for the log alone."""
+    """A fault on our side. The message never quotes the cause, which only the log may hold."""
 
 
 class Unavailable(ServerError):

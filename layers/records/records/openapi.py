@@ -1,9 +1,9 @@
-"""What the routes say of themselves in the OpenAPI document, beside their names and models.
+"""What the OpenAPI document says of a route, besides its path and its models.
 
-    @app.get("/users", **openapi.operation("getUser", "Look at one's account", {200: ...}, security=openapi.OWNER))
+    @app.get("/users", **openapi.operation("getUser", "Get your account", {200: ...}, security=openapi.OWNER))
 
-Powertools takes an operation's summary, responses and security as they are; it has no place for parameters that a route
-reads by hand nor for a body that is not JSON, so these are extensions (`x-`) that `scripts/openapi.py` unfolds.
+Powertools takes an operation's summary and responses as they are. It has no argument for parameters that a route reads
+by hand, nor for a body that is not JSON, so these are extensions (`x-`) that `scripts/openapi.py` replaces.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def header(description: str, example: str, **schema: Any) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string", **schema}, "example": example}
 
 
-REQUEST_ID = {"x-request-id": header("Names this request in the logs.", "Zk3YxhqKFiAEPJA=")}
+REQUEST_ID = {"x-request-id": header("Identifies this request in the logs.", "Zk3YxhqKFiAEPJA=")}
 RETRY_AFTER = {"Retry-After": header("Seconds to wait before asking again.", "2", pattern="^[0-9]+$")}
 LOCATION = {"Location": header("The link.", f"{record.SERVICE}/record?{record.QUERY}", format="uri")}
 
@@ -74,7 +74,7 @@ def response(
 
 
 def refusals(*causes: errors.RecordsError) -> Responses:
-    """The responses to these errors and to a fault on our side, by the statuses of the service's own table."""
+    """The responses to these errors and to a fault on our side, by status."""
     by_status: dict[int, list[errors.RecordsError]] = {}
     for cause in (*causes, errors.Unavailable()):
         status = next(int(STATUS[cls]) for cls in type(cause).__mro__ if cls in STATUS)
@@ -130,20 +130,20 @@ _ERROR: Schema = {
     "type": "object",
     "required": ["code", "message"],
     "properties": {
-        "code": {"type": "string", "description": "Stable: what a program tests."},
-        "message": {"type": "string", "description": "What a person can do."},
-        "details": {"description": "Where there is something to act on."},
+        "code": {"type": "string", "description": "Stable, for programs."},
+        "message": {"type": "string", "description": "What went wrong and what to do, for people."},
+        "details": {"description": "More about the error, for programs."},
     },
 }
 _REJECTED = {
-    "rejected_upload": ref("Error") | {"description": "An upload under the record's key held other audio: dropped."}
+    "rejected_upload": ref("Error") | {"description": "An upload held other audio than this record's; it was dropped."}
 }
 READY_RECORD = record.example(*record.ALWAYS, *record.MEASURED)
 PENDING_RECORD = record.example(*record.ALWAYS) | {"status": "pending"}
 
 CREATED_USER = {"id": record.USER_ID, "token": TOKEN}
 
-# What more than one function's operations name; what only one's do is in SCHEMAS of its module.
+# Schemas that several functions use; those of one function are in SCHEMAS of its module.
 SCHEMAS: dict[str, Schema] = {
     "Error": _ERROR,
     "Record": record.schema(*record.ALWAYS, *record.MEASURED, optional=_REJECTED),

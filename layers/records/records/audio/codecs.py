@@ -1,7 +1,7 @@
 """The codecs that are accepted: what the `fmt ` chunk of each says, and how its data decodes.
 
 CODECS has a row for each. Adding one takes that row, its decoder in the recipe of layers/ffmpeg, a case in
-tests/unit/test_wav.py and a word in the README.
+tests/support/wavs.py and a word in the README.
 
 Sources: mmreg.h, RFC 2361, and Microsoft's "Multiple Channel Audio Data and WAVE Files"; for B-format Martin Leese,
 "File Format for B-Format", https://www.ambisonia.com/Members/mleese/file-format-for-b-format.
@@ -56,7 +56,7 @@ class Fmt:
         if tag != _EXTENSIBLE:
             return plain
         if len(body) < 40:
-            raise UnplayableAudio("bad_format", "The WAV file's extensible 'fmt ' chunk is cut: its codec is missing.")
+            raise UnplayableAudio("bad_format", "The WAV file's 'fmt ' chunk is cut short: its codec is missing.")
         valid_bits, mask = struct.unpack_from(prefix + "HI", body, 18)
         tag, b_format = _subformat(body[24:40], order)
         return cls(
@@ -83,9 +83,7 @@ def _subformat(guid: bytes, order: Order) -> tuple[int, bool]:
         return (sum(guid[:4]) if guid[:4].count(0) == 3 else int.from_bytes(guid[:4], "big")), False
     if guid[4:] == _B_FORMAT_GUID and guid[:4] in (b"\x01\0\0\0", b"\x03\0\0\0"):
         return guid[0], True
-    raise UnsupportedAudio(
-        "The WAV file is of a codec that is not accepted. Save it again as 16-bit PCM and send that."
-    )
+    raise UnsupportedAudio("The WAV file's codec is not accepted. Save it again as 16-bit PCM and send that.")
 
 
 def check_numbers(fmt: Fmt) -> None:
@@ -158,7 +156,7 @@ def _pcm(fmt: Fmt, reader: Reader, data: Data, order: Order) -> Coding:
         raise _wrong_form("The WAV file holds Cool Edit's 16.8 floating-point samples.")
     bits = fmt.valid_bits or fmt.bits
     if width > 1 and 0 < bits < 8 * width and _right_justified(reader, data, width, bits, order):
-        raise _wrong_form(f"The WAV file holds {bits}-bit samples in the low end of {8 * width} bits.")
+        raise _wrong_form(f"The WAV file holds {bits}-bit samples in the low bits of {8 * width}.")
     endian = "" if width == 1 else "le" if order == "little" else "be"
     return _linear(fmt, f"pcm_{suffix}{endian}", 8 * width)
 
@@ -215,7 +213,7 @@ def _as_integers(reader: Reader, data: Data, width: int) -> bool:
 def _g711(fmt: Fmt, *_: object) -> Coding:
     """A-law and µ-law: a byte a sample. Writers of telephony files sometimes give the 16 bits of the decoded sound."""
     if fmt.bits != 8 and fmt.align != fmt.channels:
-        raise _inconsistent(f"The WAV file's header gives A-law or µ-law samples {fmt.bits} bits; they have 8.")
+        raise _inconsistent(f"The WAV file's header says that A-law or µ-law samples have {fmt.bits} bits, not 8.")
     return _linear(fmt, CODECS[fmt.tag].decoders[0], 8)
 
 
@@ -230,7 +228,7 @@ def _check_adpcm(fmt: Fmt, head: int) -> None:
     if fmt.bits != 4:
         raise _wrong_form(f"The WAV file holds {fmt.bits}-bit ADPCM; 4-bit ADPCM can be converted.")
     if fmt.align <= head:
-        raise _inconsistent(f"The WAV file's header gives ADPCM blocks of {fmt.align} bytes, which hold nothing.")
+        raise _inconsistent(f"The WAV file's header says that ADPCM blocks have {fmt.align} bytes: too few for sound.")
 
 
 def _ms_adpcm(fmt: Fmt, *_: object) -> Coding:
@@ -238,7 +236,7 @@ def _ms_adpcm(fmt: Fmt, *_: object) -> Coding:
     head = 7 * fmt.channels
     _check_adpcm(fmt, head)
     if fmt.extra[4:32] not in (b"", _MS_COEFFICIENTS):
-        raise _wrong_form("The WAV file holds MS ADPCM with coefficients of its own.")
+        raise _wrong_form("The WAV file holds MS ADPCM with other coefficients than the standard ones.")
     block_frames = (fmt.align - head) * 2 // fmt.channels + 2
     extra = struct.pack("<HH", block_frames & 0xFFFF, 7) + _MS_COEFFICIENTS
     return Coding("adpcm_ms", fmt.tag, 4, fmt.align, block_frames, fmt.rate, fmt.channels, extra, head)
@@ -256,9 +254,9 @@ def _ima_adpcm(fmt: Fmt, *_: object) -> Coding:
 def _gsm(fmt: Fmt, *_: object) -> Coding:
     """GSM 6.10 as Microsoft packs it: two frames of 160 samples in 65 bytes, one channel (RFC 2361, A.13)."""
     if fmt.channels != 1:
-        raise _wrong_form(f"The WAV file holds {fmt.channels} channels of GSM 6.10, which has one.")
+        raise _wrong_form(f"The WAV file holds {fmt.channels} channels of GSM 6.10; 1 can be converted.")
     if fmt.align not in (0, 65):
-        raise _wrong_form(f"The WAV file holds GSM 6.10 in blocks of {fmt.align} bytes, where they have 65.")
+        raise _wrong_form(f"The WAV file holds GSM 6.10 in blocks of {fmt.align} bytes; 65 can be converted.")
     return Coding("gsm_ms", fmt.tag, 0, 65, 320, fmt.rate, 1, struct.pack("<H", 320), 65)
 
 
@@ -267,7 +265,7 @@ def _mpeg(fmt: Fmt, reader: Reader, data: Data, _: Order) -> Coding:
     data.skip(id3_size(reader, data.offset))
     first = mpeg.first_frame(reader.at(data.offset, min(data.length, WINDOW)))
     if first is None and data.length:
-        raise UnplayableAudio("undecodable", "The WAV file says that it holds MPEG audio, but there is none in it.")
+        raise UnplayableAudio("undecodable", "The WAV file's header says MPEG audio, but there is none in the file.")
     if first is None:
         return Coding("mp3", fmt.tag, 0, 1, 0, fmt.rate, fmt.channels)
     codec = ("mp1", "mp2", "mp3")[first.layer - 1]

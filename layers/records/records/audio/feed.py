@@ -49,9 +49,11 @@ class Feed:
         for piece in pieces:
             yield found.feed(piece)
             if found.samples > MAX_DURATION * self._wav.sample_rate:
-                raise UnplayableAudio("too_long", "The recording is longer than 24 hours. Send it in parts.")
+                raise UnplayableAudio("too_long", "The recording is longer than 24 hours. Split it into several.")
         if not found.frames:
-            raise UnplayableAudio("undecodable", "The WAV file says that it holds MPEG audio, but there is none in it.")
+            raise UnplayableAudio(
+                "undecodable", "The WAV file's header says MPEG audio, but there is none in the file."
+            )
         sound = self._bytes - found.skipped - found.unfinished
         # What follows the last frame may be tags; more than those was sound, as in a file that was never filled.
         lost = found.lost + (found.gap if found.gap > _TAGS else 0)

@@ -71,7 +71,7 @@ def _wav(order: riff.Order, fmt: codecs.Fmt, coding: Coding, chunks: riff.Chunks
         raise UnplayableAudio("no_samples", "The WAV file has no sound in it: its 'data' chunk is empty.")
     duration = None if frames is None else frames / coding.rate
     if duration is not None and duration > MAX_DURATION:
-        raise UnplayableAudio("too_long", "The recording is longer than 24 hours. Send it in parts.")
+        raise UnplayableAudio("too_long", "The recording is longer than 24 hours. Split it into several.")
     return Wav(
         codec=coding.codec,
         sample_rate=coding.rate,
