@@ -114,7 +114,8 @@ soak: $(INSTALLED) ## Try what breaks it at full length: a million fuzzed WAV fi
 	@SOAK=1 FUZZ_EXAMPLES=5000 SCHEMA_EXAMPLES=500 $(PYTEST) -s \
 		tests/fuzz/test_wav_structure.py tests/integration/test_schema.py tests/integration/test_faults.py \
 		tests/integration/test_interleavings.py \
-		tests/e2e/test_emulator.py tests/e2e/test_readme_client.py tests/build/reproducible.py
+		tests/e2e/test_emulator.py tests/e2e/test_readme_client.py tests/e2e/test_many_recordings.py \
+		tests/build/reproducible.py
 	@JOINED_RECORDINGS=200 $(PYTEST) tests/unit/test_parallel.py
 
 load: $(INSTALLED) ## 5000 requests from 32 clients against a local cloud, every answer checked
