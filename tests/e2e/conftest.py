@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,29 @@ def own_cloud(deployed: str) -> Iterator[Cloud | None]:
         build(print, thorough=True)
         with Cloud(0, Path(folder)) as cloud:
             yield cloud
+            assert_no_forgotten_parts(cloud)
         (ROOT / ".local/e2e.log").write_bytes(cloud.log.read_bytes())
+
+
+def assert_no_forgotten_parts(cloud: Cloud) -> None:
+    """Every upload in parts that is not finished is named by a pending row, which takes it along when it goes.
+
+    What was deleted a moment ago has some seconds."""
+    tables, storage = cloud.client("dynamodb"), cloud.client("s3")
+    for _ in range(60):
+        pages = storage.get_paginator("list_multipart_uploads").paginate(Bucket=cloud.outputs["BucketName"])
+        unfinished = {upload["UploadId"] for page in pages for upload in page.get("Uploads", [])}
+        rows = tables.get_paginator("scan").paginate(TableName=cloud.outputs["RecordsTableName"], ConsistentRead=True)
+        named = {
+            row["upload_id"]["S"]
+            for page in rows
+            for row in page["Items"]
+            if "S" in row.get("upload_id", {}) and row["status"]["S"] == "pending"
+        }
+        if unfinished <= named:
+            return
+        time.sleep(0.5)
+    pytest.fail(f"uploads in parts that nobody will finish: {unfinished - named}")
 
 
 @pytest.fixture(scope="session")
