@@ -59,6 +59,11 @@ def parts() -> list[str]:
     return [upload.key_name for upload in _bucket().multiparts.values()]
 
 
+def received(upload_id: str) -> list[int]:
+    """The numbers of the parts that have arrived of an unfinished upload. Raises KeyError where there is none."""
+    return sorted(_bucket().multiparts[upload_id].parts)
+
+
 def ready_without_object() -> list[str]:
     """The ids of rows that are ready without their object."""
     held = set(objects())
@@ -72,9 +77,10 @@ def orphans() -> list[str]:
 
 
 def keep_cloud() -> Callable[[], None]:
-    """Remember every row and every object; returns what brings just these back."""
+    """Remember every row, every object and every part; returns what brings just these back."""
     kept_rows = {model: copy.deepcopy(_table(model).items) for model in (Recording, User)}
     kept_objects = {key: content(key) for key in objects()}
+    kept_parts = copy.deepcopy(_bucket().multiparts)
 
     def bring_back() -> None:
         empty_cloud()
@@ -82,6 +88,7 @@ def keep_cloud() -> Callable[[], None]:
             _table(model).items.update(copy.deepcopy(items))
         for key, body in kept_objects.items():
             upload(key, body)
+        _bucket().multiparts.update(copy.deepcopy(kept_parts))
 
     return bring_back
 

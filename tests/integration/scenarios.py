@@ -20,13 +20,14 @@ import uuid
 import wave
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from records import aws, storage
 from records.errors import InvalidCredentials, ServerError
 from records.recordings import Recording
 from records.users import User
 from tests.integration import events
+from tests.integration.conftest import BUCKET
 from tests.integration.events import objects, parts, rows
 from tests.integration.faults import APPLIED, SECRET, Fault
 from tests.support.client import Account, Context, EventClient, Reply, function, send, sign_up
@@ -352,6 +353,74 @@ class Ticket(Scenario):
 
 class TicketWithKey(Ticket):
     key = "key-1"
+
+
+class BeginParts(Scenario):
+    """An upload in parts is asked for, of which nothing has arrived yet."""
+
+    def prepare(self) -> None:
+        self.account = sign_up(self.client)
+
+    def act(self) -> None:
+        self.reply = None
+        self.reply = self.ask()
+
+    def ask(self) -> Reply:
+        headers = {"Content-Type": "application/json", **self.account.bearer, "Idempotency-Key": "key-1"}
+        sha256 = hashlib.sha256(WAV).hexdigest()
+        body = {"user_id": self.account.id, "name": "a.wav", "bytes": len(WAV), "sha256": sha256}
+        return self.client.request("POST", "/uploads", headers, json.dumps(body))
+
+    def send(self, reply: Reply) -> None:
+        """What the storage does with the parts that a client sends."""
+        for part in reply.json["upload"]["parts"]:
+            address = urlsplit(part["url"])
+            aws.s3().upload_part(
+                Bucket=BUCKET,
+                Key=address.path.lstrip("/"),
+                UploadId=parse_qs(address.query)["uploadId"][0],
+                PartNumber=part["number"],
+                Body=WAV[part["offset"] : part["offset"] + part["bytes"]],
+            )
+
+    def promised(self) -> None:
+        super().promised()
+        if self.succeeded:
+            [row] = rows()
+            assert (row.id, row.status) == (self.said.json["id"], "pending")
+            if "upload" in self.said.json:
+                assert len(events.received(str(row.upload_id))) == self.said.json["upload"]["received"]
+            else:
+                assert events.content(row.upload_key) == WAV
+
+    def settled(self) -> None:
+        """The client goes on, until the parts are joined and converted."""
+        for _ in range(3):
+            asked = self.ask()
+            if "upload" not in asked.json:
+                break
+            self.send(asked)
+        [row] = rows()
+        if row.status == "pending":
+            events.arrived(row.upload_key)
+        super().settled()
+        assert_holds(asked.json["id"])
+        [row] = rows()
+        assert (row.wav_bytes, row.wav_sha256) == (len(WAV), hashlib.sha256(WAV).hexdigest())
+
+
+class JoinParts(BeginParts):
+    """All parts have arrived: they are joined."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.send(self.ask())
+
+    def promised(self) -> None:
+        super().promised()
+        if self.succeeded:
+            assert "upload" not in self.said.json
+            assert parts() == []
 
 
 class Get(Scenario):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from records import parts as upload_parts
 from tests.integration import events, scenarios
 from tests.integration.conftest import moto_cloud
 from tests.integration.events import objects, orphans, ready_without_object, rows
@@ -33,7 +34,10 @@ COMMIT: dict[type[Scenario], Call | None] = {
     scenarios.TicketWithKey: None,
     scenarios.Upload: Call("dynamodb", "UpdateItem", 2),
 }
-OWNERS = (scenarios.SignUpWithKey, scenarios.ReplaceToken, scenarios.Rename, scenarios.Delete)
+REPEATABLE = (
+    *(scenarios.SignUpWithKey, scenarios.ReplaceToken, scenarios.Rename, scenarios.Delete),
+    *(scenarios.BeginParts, scenarios.JoinParts),
+)
 TITLE = "processes killed between two steps"
 
 
@@ -50,6 +54,13 @@ def nothing_left_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield
     assert set(tmp_path.glob("records-conversion-*")) == set()
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 takes no part of less than 5 MiB but the last."""
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+    monkeypatch.setattr(upload_parts, "PART_BYTES", 1000)
 
 
 @cache
@@ -101,7 +112,7 @@ def test_killed_and_tried_again(scenario: type[Scenario]) -> None:
         count_what_is_left()
 
 
-@pytest.mark.parametrize("scenario", OWNERS)
+@pytest.mark.parametrize("scenario", REPEATABLE)
 def test_killed_and_asked_again(scenario: type[Scenario]) -> None:
     """What may be repeated ends, when it is repeated, as if nothing had happened: with one account, and its token."""
     for point in points(scenario):

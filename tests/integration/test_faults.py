@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from records import storage
+from records import parts, storage
 from records.users import User
 from tests.integration import scenarios
 from tests.integration.conftest import moto_cloud
@@ -40,6 +40,8 @@ SCENARIOS: list[type[Scenario]] = [
     scenarios.SendWithKey,
     scenarios.Ticket,
     scenarios.TicketWithKey,
+    scenarios.BeginParts,
+    scenarios.JoinParts,
     scenarios.Get,
     scenarios.GetPart,
     scenarios.GetJson,
@@ -71,7 +73,8 @@ def cloud(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory, pytestconfig: p
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts of 100 kB, so that an MP3 of 256 kB is stored in three."""
+    """So small that an MP3 of 256 kB is stored in three, and a WAV of 4 kB comes in five."""
+    monkeypatch.setattr(parts, "PART_BYTES", 1000)
     monkeypatch.setattr(storage, "PART_BYTES", 100_000)
     monkeypatch.setattr("s3transfer.utils.MIN_UPLOAD_CHUNKSIZE", 100_000)
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)

@@ -1,11 +1,10 @@
-"""An upload in parts: asked for, sent, asked for again, joined; whatever is lost, cut or done twice on the way."""
+"""An upload in parts: asked for, sent, asked for again, joined. Faults and kills: test_faults.py, test_crashes.py."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,8 +14,8 @@ from records import aws, parts, settings
 from records.recordings import Recording
 from tests.integration import events
 from tests.integration.conftest import BUCKET, moto_cloud
-from tests.integration.events import arrived, clean_up, empty_cloud, objects, rows
-from tests.integration.faults import KINDS, Call, Fault, Injector, Killed, watched_clients
+from tests.integration.events import arrived, empty_cloud, objects, rows
+from tests.integration.faults import Call, Injector, watched_clients
 from tests.integration.scenarios import assert_busy, assert_holds, tiny_wav
 from tests.support.client import Account, Context, EventClient, Reply, function, send, sign_up
 from tests.support.contract import target
@@ -240,48 +239,6 @@ def direct(account: Account) -> Any:
 
     user = User.authenticate(account.id, account.token)
     return parts.next_parts(Recording.reserve(user, "lecture.wav", "k", None, Announced(len(WAV), None)))
-
-
-def calls(client: EventClient, account: Account, *, sent: bool) -> list[Call]:
-    """The calls of one request: the first, or the one that joins the parts."""
-    if sent:
-        for part in ask(client, account).json["upload"]["parts"]:
-            put(part)
-    with Injector().active() as injector:
-        assert ask(client, account).status in (200, 201)
-    return injector.calls
-
-
-@pytest.mark.parametrize("sent", [False, True])
-@pytest.mark.parametrize("kind", [*KINDS, "killed before", "killed after"])
-def test_fault_at_every_call(client: EventClient, account: Account, kind: str, sent: bool) -> None:
-    """The client asks again, and goes on: nothing is lost, and nothing left."""
-    for call in calls(client, account, sent=sent):
-        clean_up_rows()
-        empty_cloud()
-        account = sign_up(client)
-        if sent:
-            for part in ask(client, account).json["upload"]["parts"]:
-                put(part)
-        if kind.startswith("killed"):
-            # A row's life is lengthened only where a second has passed: then it is one call more.
-            with Injector(kill=(kind.split()[1], call)).active(), suppress(Killed):
-                ask(client, account)
-        else:
-            with Injector(Fault(kind, call, "always")).active():
-                reply = ask(client, account)
-            if reply.status not in (200, 201):
-                assert_busy(reply)
-        record = send_all(client, account)
-        convert()
-        assert look(client, record).status == 200, call
-        lost_begin = call.operation == "CreateMultipartUpload" and kind in ("lost", "garbled", "killed after")
-        if call.operation == "UpdateItem" and not sent and kind.startswith("killed"):
-            lost_begin = True
-        # Where the response to "begin" was lost nobody knows what to abort: the bucket's rule does it.
-        assert events.parts() == [] or lost_begin, call
-        clean_up()
-        assert_holds(record["id"])
 
 
 def test_the_bucket_has_removed_the_parts(client: EventClient, account: Account) -> None:
