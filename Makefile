@@ -81,9 +81,9 @@ code:
 types:
 	@.venv/bin/mypy
 
-template:
+template: .lint/.installed
 	@said=$$($(SAM) validate --lint 2>&1) || { echo "$$said"; exit 1; }
-	@.lint/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml
+	@.lint/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml cdn.yaml
 	@.lint/bin/checkov --config-file .checkov.yaml
 
 lint-web: ## Look at the page's scripts and at the OpenAPI document (needs Node.js and npm)

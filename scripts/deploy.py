@@ -75,6 +75,8 @@ class Stage:
             raise CloudError(f"Which AWS region? Say it: make deploy STAGE={name} AWS_REGION=eu-central-1")
         self.region: str = region
         self.parameters: dict[str, str] = DEFAULTS | dict(pair.split("=", 1) for pair in pairs)
+        if secret := os.environ.get("CDN_SECRET"):  # not for samconfig.toml; the stack remembers it
+            self.parameters["CdnSecret"] = secret
 
     def client(self, service: str) -> Any:
         config = Config(connect_timeout=10, read_timeout=60)
@@ -312,7 +314,8 @@ def main() -> int:
             destroy(stage)
             return 0
         outputs = deploy(stage)
-        url = outputs["ApiUrl"]
+        # Behind CloudFront the API's own address is closed.
+        url = stage.parameters["PublicUrl"] if "CdnDistribution" in stage.parameters else outputs["ApiUrl"]
         if "ApiDomainTarget" in outputs and not has_address(url):
             print(f"\nDeployed. {url} has no address yet: make it a CNAME of {outputs['ApiDomainTarget']},")
             print(f"wait until that is known, and try it out: make deploy STAGE={stage.name}")

@@ -83,6 +83,13 @@ MUTANTS = (
         "if False:",
         f"{CONTRACT} -k token",
     ),
+    Mutant(
+        "only CloudFront reaches an API behind it",
+        API,
+        "if cdn.refuses(event):",
+        "if False:",
+        "tests/integration/test_cdn.py -k closed",
+    ),
     Mutant("only Bearer is a scheme", REQUESTS, 'if scheme.lower() != "bearer":', "if False:", f"{CONTRACT} -k token"),
     Mutant(
         "the owner is in the key",

@@ -19,7 +19,7 @@ ROWS = (
     {"limits", "signups"},
     {"counters"},
     {"recordings", "users", "storage"},
-    {"aws"},
+    {"aws", "cdn"},
     {"record", "settings", "errors"},
 )
 MODULES = sorted(path for path in LAYER.rglob("*.py") if path.name != "__init__.py")

@@ -80,7 +80,7 @@ def translated(source: Template, **parameters: Any) -> Template:
                 filled = {key: fill(value) for key, value in node.items()}
                 return {key: value for key, value in filled.items() if value != "AWS::NoValue"}
             case list():
-                return [fill(item) for item in node]
+                return [item for item in map(fill, node) if item != "AWS::NoValue"]
         return node
 
     for name, condition in template["Conditions"].items():
@@ -162,6 +162,22 @@ def test_the_bucket_takes_tls_only(dev: Template) -> None:
             "Action": "s3:*",
             "Resource": ["AudioBucket.Arn", "${AudioBucket.Arn}/*"],
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    ]
+
+
+def test_cloudfront_may_read_recordings_where_there_is_one(source: Template) -> None:
+    [policy] = of_type(translated(source, CdnDistribution="E1ABC"), "AWS::S3::BucketPolicy").values()
+    assert policy["PolicyDocument"]["Statement"][1:] == [
+        {
+            "Sid": "CdnReadsRecordings",
+            "Effect": "Allow",
+            "Principal": {"Service": "cloudfront.amazonaws.com"},
+            "Action": "s3:GetObject",
+            "Resource": "${AudioBucket.Arn}/records/*",
+            "Condition": {
+                "StringEquals": {"aws:SourceArn": "arn:aws:cloudfront::${AWS::AccountId}:distribution/E1ABC"}
+            },
         }
     ]
 
@@ -426,7 +442,9 @@ def test_whatever_changes_a_function_publishes_a_version(source: Template, name:
     assert (function["AutoPublishAlias"], function["AutoPublishAliasAllProperties"]) == ("live", True)
     made_of = [function[key] for key in ("Layers", "Environment", "SnapStart")]
     for_a_local_cloud = {"StorageUrl", "AwsEndpointUrl", "FfmpegPath"}
-    changing = references([source["Globals"]["Function"], made_of]) - set(source["Resources"]) - for_a_local_cloud
+    unmentioned = for_a_local_cloud | {"CdnSecret"}  # a secret, which changes with its distribution
+    changing = references([source["Globals"]["Function"], made_of]) - set(source["Resources"]) - unmentioned
+    changing |= {"CdnDistribution"}
     layers = {layer["Ref"] for layer in function["Layers"]}
     assert references(function["VersionDescription"]) == (changing & set(source["Parameters"])) | layers
 

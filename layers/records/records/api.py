@@ -11,11 +11,12 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
 
-from records import requests
+from records import cdn, requests
 from records.errors import MalformedRequest, RecordsError, Unavailable, UnsupportedMediaType, ValidationFailed
 from records.http import CROSS_ORIGIN
 from records.requests import Event
 from records.responses import error_response, json_response
+from records.settings import settings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
@@ -50,7 +51,10 @@ def handler(
         logger.append_keys(request_id=request_id)
         try:
             app.context["deadline"] = started + context.get_remaining_time_in_millis() / 1000
-            response = _resolve(app, event, context, accepts)
+            if cdn.refuses(event):
+                response = _as_dict(_wrong_address())
+            else:
+                response = _resolve(app, cdn.with_client_address(event), context, accepts)
             response["headers"] |= {**CROSS_ORIGIN, "x-request-id": request_id}
             # Never the query: the link is the permission.
             logger.info(
@@ -88,13 +92,16 @@ def _resolve(
                 event = {**event, "body": requests.body_text(event), "isBase64Encoded": False}
         return app.resolve(event, context)
     except RecordsError as error:
-        response = error_response(error)
-        return {
-            "statusCode": response.status_code,
-            "headers": {**response.headers},
-            "body": response.body,
-            "isBase64Encoded": False,
-        }
+        return _as_dict(error_response(error))
+
+
+def _as_dict(response: Response[str]) -> dict[str, Any]:
+    return {
+        "statusCode": response.status_code,
+        "headers": {**response.headers},
+        "body": response.body,
+        "isBase64Encoded": False,
+    }
 
 
 def _invalid(error: RequestValidationError) -> Response[str]:
@@ -105,6 +112,11 @@ def _invalid(error: RequestValidationError) -> Response[str]:
 
 def _not_found(_: ServiceError) -> Response[str]:
     return json_response(404, {"code": "not_found", "message": "There is nothing at this address. See /docs."})
+
+
+def _wrong_address() -> Response[str]:
+    message = f"This address is not open to clients. Use {settings().public_url} instead."
+    return json_response(403, {"code": "wrong_address", "message": message})
 
 
 def _unexpected(error: Exception) -> Response[str]:

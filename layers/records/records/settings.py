@@ -39,6 +39,7 @@ class Settings:
     invite_hashes: frozenset[str]
     erasures_queue: str
     uploads_queue: str
+    cdn_secret: str
     log_retention_days: int
 
     @property
@@ -63,6 +64,7 @@ def settings() -> Settings:
         daily_seconds=_hours(env.get("USER_DAILY_HOURS", "0")),
         erasures_queue=env.get("ERASURES_QUEUE", ""),
         uploads_queue=env.get("UPLOADS_QUEUE", ""),
+        cdn_secret=env.get("CDN_SECRET", ""),
         log_retention_days=int(env.get("LOG_RETENTION_DAYS", "30")),
         stored_seconds=_hours(env.get("USER_STORED_HOURS", "0")),
         keep_seconds=int(env.get("KEEP_DAYS", "0")) * 24 * 3600 or None,

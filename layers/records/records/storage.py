@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from records import cdn
 from records.aws import aws_code, faults, log_fault, s3, s3_public
 from records.errors import Unavailable
 from records.settings import settings
@@ -219,7 +220,10 @@ def signed_part(key: str, upload_id: str, number: int, size: int) -> str:
 
 
 def signed_get(key: str, content_disposition: str) -> str:
-    """An address that serves the object to whoever has it, for SIGNED_SECONDS."""
+    """An address that serves the object to whoever has it, for SIGNED_SECONDS at most: S3's die with the role's
+    credentials."""
+    if settings().cdn_secret:
+        return cdn.signed_get(key, content_disposition, SIGNED_SECONDS)
     with faults():
         return s3_public().generate_presigned_url(
             "get_object",
