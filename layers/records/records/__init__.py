@@ -1,1 +1,1 @@
-"""What the functions share: the domain of the service, and the one module (`api`) that knows HTTP."""
+"""What the functions share: requests and responses, the conversion, the rows and the storage."""

@@ -56,7 +56,7 @@ def handler(
             else:
                 response = _resolve(app, cdn.with_client_address(event), context, accepts)
             response["headers"] |= {**CROSS_ORIGIN, "x-request-id": request_id}
-            # Never the query: the link is the permission.
+            # Without the query: whoever has the link can listen.
             logger.info(
                 "answered",
                 extra={
@@ -120,7 +120,7 @@ def _wrong_address() -> Response[str]:
 
 
 def _unexpected(error: Exception) -> Response[str]:
-    """A fault of ours that nobody foresaw. The log gets where it was, never its text: that may quote the request."""
+    """An unforeseen fault of ours. The log gets its place in the code, never its text, which may quote the request."""
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     logger.error("unexpected fault", extra={"error": type(error).__name__, "where": where})
     return error_response(Unavailable())

@@ -1,4 +1,4 @@
-"""The way to AWS: one session, clients made at first use, short waits, and faults turned into `Unavailable`."""
+"""Access to AWS: one session, clients made at first use, short waits, and faults turned into `Unavailable`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from pynamodb.models import Model
 
-# So that a call that hangs never uses up the 29 s of a request: at worst 3 x (1 + 5) s and the pauses between.
+# s. A call that hangs must not use up the 29 s of a request: it takes at most 3 x (1 + 5) s and the pauses between.
 CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 1, 5, 3
 REQUEST_SECONDS = 29
 
@@ -39,7 +39,7 @@ logger = Logger(child=True)
 def session() -> botocore.session.Session:
     """The one botocore session of the process: a second one costs 0.16 s of a cold start."""
     made = botocore.session.get_session()
-    register: Any = made.register  # whose stubs know of no handler that returns an answer
+    register: Any = made.register  # its stubs do not allow a handler that returns a value
     budget = _WaitBudget()
     register("request-created", budget.begin)
     register("needs-retry", budget.check)
@@ -48,11 +48,11 @@ def session() -> botocore.session.Session:
 
 
 class _WaitBudget:
-    """What one request waits for in all: silence that goes on from call to call is not waited out at each of them.
+    """Limits how long one request waits in all, where call after call hangs.
 
-    A process serves one request at a time. Once the calls of its 29 s have waited for answers that did not come as
-    long as one hanging call may, no further call is repeated. What fails at once, as a connection that was closed
-    meanwhile, takes nothing from that.
+    A process serves one request at a time. When the calls of the last 29 s have waited for missing responses as long
+    as a single hanging call may, no further call is repeated. Failures that come at once, such as a connection that
+    was closed meanwhile, do not count.
     """
 
     def __init__(self) -> None:
@@ -74,11 +74,11 @@ class _WaitBudget:
 
 
 class _Unreadable(BotoCoreError):
-    fmt = "The answer to {operation} was damaged on the way."
+    fmt = "The response to {operation} was damaged on the way."
 
 
 def _check_whole(**attempt: Any) -> float | None:
-    """Repeat a call to DynamoDB whose answer came damaged: botocore would take it for "there is no such row"."""
+    """Repeat a call to DynamoDB whose response is damaged: botocore would take it for "there is no such row"."""
     answer, _ = attempt["response"] or (None, None)
     if answer is None or answer.status_code != 200 or _whole(answer):
         return None
@@ -88,7 +88,7 @@ def _check_whole(**attempt: Any) -> float | None:
 
 
 def _whole(answer: Any) -> bool:
-    """Whether DynamoDB's answer is what was sent, by its CRC-32, else by its being JSON at all."""
+    """Whether DynamoDB's response is intact: by its CRC-32 or, where that cannot be checked, whether it is JSON."""
     declared = answer.headers.get("x-amz-crc32")
     if declared is not None and "content-encoding" not in answer.headers:
         return bool(declared == str(crc32(answer.content)))
@@ -98,7 +98,7 @@ def _whole(answer: Any) -> bool:
         return False
 
 
-# PynamoDB offers no setting for this: it would make a session of its own, for every thread.
+# PynamoDB has no setting for this, and would make a session of its own for every thread.
 vars(pynamodb.connection.base)["get_session"] = session
 
 
@@ -161,8 +161,8 @@ def sqs() -> SQSClient:
 def warm(*models: type[Model], storage: bool = True) -> None:
     """Make the clients of these tables, and of the storage, while a function starts.
 
-    On Lambda only: it gives a starting function a whole processor, and later what the memory buys, a quarter of one
-    for most. Elsewhere clients are made at first use, so that importing a function needs no environment.
+    On Lambda only, where a function has a whole processor while it starts, and later as much as its memory buys, for
+    most a quarter. Elsewhere clients are made at first use, so that importing a function needs no environment.
     """
     if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
         for model in models:
@@ -187,7 +187,7 @@ def log_fault(error: BaseException) -> None:
 
 
 def aws_code(error: BaseException) -> str:
-    """AWS's code for an error ("ThrottlingException"), or the name of the exception where no answer came."""
+    """AWS's code for an error ("ThrottlingException"), or the name of the exception where there was no response."""
     cause = getattr(error, "cause", None) or error
     response = getattr(cause, "response", None) or {}
     return str(response.get("Error", {}).get("Code") or type(cause).__name__)
@@ -196,6 +196,6 @@ def aws_code(error: BaseException) -> str:
 def condition_failed(error: PynamoDBException) -> bool:
     """Whether a conditional write was refused by its condition, rather than by a fault.
 
-    Not by PynamoDB's `cause_response_code`, which fails itself where the cause is a timeout.
+    PynamoDB's own `cause_response_code` raises where the cause is a timeout.
     """
     return aws_code(error) == "ConditionalCheckFailedException"

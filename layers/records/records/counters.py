@@ -1,4 +1,4 @@
-"""Counters: rows of the users table that one conditional write asks and raises at once."""
+"""Counters: rows of the users table that one conditional write both checks and raises."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from records.users import User
 
 
 class Counter(Model):
-    """A row that counts. last: the change that came last, so that a repeated call does not make it twice."""
+    """A row that counts. last: the name of the last change, so that a repeated call does not make it twice."""
 
     class Meta(TableMeta):
         table_name = FromSettings("users_table")
@@ -28,7 +28,7 @@ class Counter(Model):
         return User._get_connection()  # another client would cost 50 ms of a cold start
 
     def change(self, name: str, actions: list[Any], condition: Any = None) -> bool:
-        """Make the change of this name, if the condition holds, once however often it is asked for.
+        """Make the change of this name if the condition holds, and only once if the call is repeated.
 
         Returns whether it is made; either way this row holds what the table holds. Raises Unavailable.
         """
@@ -47,7 +47,7 @@ class Counter(Model):
                 except DoesNotExist:
                     self.last = None
             if self.last == name:
-                return True  # applied, though the answer was lost; or by another attempt at the same
+                return True  # applied, though the response was lost; or by another attempt at the same
             if not condition_failed(error):
                 raise Unavailable from error
             return False

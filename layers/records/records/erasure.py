@@ -2,10 +2,10 @@
 
 The request sends a message to the queue first, delayed by longer than the request itself can take, and then writes in
 one transaction: the user's row becomes a tombstone that only remembers who may ask again, the e-mail's row goes, and
-the receipt `erasure#<id>` is there. A message whose receipt is not there is of a request that failed, and is dropped.
+the receipt `erasure#<id>` is written. A message without a receipt is of a request that failed, and is dropped.
 
-Each pass deletes what it finds and sends the next message. A receipt is final once a pass finds nothing, late enough
-that no signed address, no conversion and no request that was under way can bring anything any more.
+Each pass deletes what it finds and sends the next message. The receipt is final once a pass finds nothing, late enough
+that no signed address, conversion or request from before the erasure can still store anything.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from records.settings import settings
 from records.users import User, email_key, token_hash
 
 FIRST_DELAY = 30  # s; a request ends after 29
-# Signed addresses are good for an hour, and conversions take 15 minutes; those of an hour's last minute may still end
-# their row, which the message of the pass after this one finds.
+# Signed addresses are valid for an hour. A conversion of up to 15 minutes that begins at the end of that hour may still
+# finish its row, which a later pass finds.
 SETTLED_SECONDS = 65 * 60
 RETRY_SECONDS = 60  # between passes that still found something
 MAX_DELAY = 900  # s, SQS's longest

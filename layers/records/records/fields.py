@@ -13,13 +13,13 @@ from records.errors import ValidationFailed
 from records.users import MAX_USER_ID
 
 DEFAULT_NAME = "recording.wav"
-_MAX_SENT = 4096  # characters: what is longer is not trimmed and shortened to a name, but refused as it is
+_MAX_SENT = 4096  # characters: a longer text is refused before it is trimmed
 
 # Control characters, unpaired surrogates, and the two separators that some programs take for the end of a line.
 _REFUSED_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
-# They reverse the text around them, so that a name shows something else than it is (UAX #9: embeddings and isolates).
+# They reverse the text around them, so that a name is shown otherwise than it is (UAX #9: embeddings and isolates).
 _BIDI_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
-# Letters by category, yet nothing to see: Hangul fillers and the blank Braille pattern.
+# Letters by category, but invisible: Hangul fillers and the blank Braille pattern.
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -48,7 +48,7 @@ def _base_name(value: Any) -> Any:
 
 
 def _token(value: Any) -> str:
-    """A token of any wrong form is a wrong token (401), not a wrong field (422)."""
+    """A token of the wrong type is a wrong token (401), not a wrong field (422)."""
     return value if isinstance(value, str) else ""
 
 
@@ -81,7 +81,7 @@ def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
 
 
 def problems(found: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """pydantic's findings as pairs of a field and what is wrong with it; what was sent is never repeated."""
+    """pydantic's findings as pairs of a field and what is wrong with it, without the value that was sent."""
     pairs = []
     for error in found:
         field = ".".join(str(part) for part in error["loc"] if part != "body")

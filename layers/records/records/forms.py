@@ -37,7 +37,7 @@ def read_recording(event: Event) -> SentRecording:
         texts, audio = _read_form(event["headers"]["content-type"], body)
         token = texts.pop("token", None)
     else:
-        # A token in an address would be kept by logs and histories, so it is not looked for there.
+        # No token is read from the address, which logs and histories would keep.
         texts, audio, token = dict(event.get("queryStringParameters") or {}), body, None
     if not audio:
         raise MalformedRequest("The audio is empty. Send the bytes of a WAV file.")
@@ -73,9 +73,9 @@ def _read_form(content_type: str, body: bytes) -> tuple[dict[str, str], bytes]:
 
 
 def _without_epilogue(boundary: str, body: bytes) -> bytes:
-    """The form without what follows its end, which is to be ignored (RFC 2046, 5.1.1).
+    """The form without what follows its end, which must be ignored (RFC 2046, 5.1.1).
 
-    Raises MalformedRequest where the boundary comes again after the end: then the end was a part of the audio, which
+    Raises MalformedRequest where the boundary occurs again after the end: then that end was inside the audio, which
     would be cut there.
     """
     delimiter = b"\r\n--" + boundary.encode()
@@ -90,7 +90,7 @@ def _without_epilogue(boundary: str, body: bytes) -> bytes:
 
 def _parts(boundary: str, body: bytes) -> list[tuple[MultipartSegment, bytes]]:
     parts: list[tuple[MultipartSegment, list[bytes]]] = []
-    # Latin-1 keeps every byte of a header as it is: which encoding it is in is found out for each name.
+    # Latin-1 keeps every byte of a header; `_decoded` then guesses the encoding of each file name.
     with PushMultipartParser(boundary, max_segment_count=MAX_PARTS, header_charset="latin-1", strict=True) as parser:
         for event in parser.parse(body):
             if isinstance(event, MultipartSegment):
@@ -114,7 +114,7 @@ def _file_name(part: MultipartSegment) -> str | None:
 
 
 def _decoded(name: str) -> str:
-    """A file name whose bytes are the characters of `name`: UTF-8, as RFC 7578 wants it, else a guess.
+    """A file name whose bytes are the characters of `name`: UTF-8, as RFC 7578 requires, else a guess.
 
     Old programs write the system's 8-bit code page. In cp1251 a Russian name has mostly letters above 0xC0; in
     Latin-1 (cp1252) accented letters are single ones among ASCII.

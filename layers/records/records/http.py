@@ -1,4 +1,4 @@
-"""What HTTP says of content: Accept, Accept-Encoding, entity tags, ranges and file names (RFC 9110, RFC 6266)."""
+"""Headers about content: Accept, Accept-Encoding, entity tags, ranges and file names (RFC 9110, RFC 6266)."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def _weights(header: str) -> dict[str, float]:
 
 
 def prefers_json(accept: str) -> bool:
-    """Whether JSON is asked for by name, and not less than audio is."""
+    """Whether JSON is asked for by name, and weighs at least as much as audio."""
     weights = _weights(accept)
     json = weights.get("application/json", 0.0)
     return json > 0 and json >= max(weights.get("audio/mpeg", 0.0), weights.get("audio/*", 0.0))
 
 
 def prefers_html(accept: str) -> bool:
-    """Whether HTML is asked for by name, and more than audio or JSON are: a browser that navigates."""
+    """Whether HTML is asked for by name, and weighs more than audio and JSON: a browser that navigates."""
     weights = _weights(accept)
     html = weights.get("text/html", 0.0)
     return html > max(weights.get(name, 0.0) for name in ("audio/mpeg", "audio/*", "application/json"))
@@ -70,8 +70,8 @@ def matches(if_none_match: str, etags: Collection[str]) -> bool:
 def byte_range(header: str, size: int) -> tuple[int, int] | None:
     """The first and last byte that a Range header asks for (RFC 9110, 14.1.2).
 
-    None where it asks for the whole: no header, several ranges, or not understood. A first byte past the last one
-    where it cannot be satisfied.
+    None for the whole file: no header, several ranges, or a header that is not understood. Where the range cannot be
+    satisfied, the first byte is greater than the last one.
     """
     match = re.fullmatch(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", header, re.IGNORECASE)
     if not match or match.groups() == ("", ""):
@@ -85,7 +85,7 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
 
 
 def _number(digits: str) -> int:
-    """A position, however many digits it has: past 19 it is beyond every file."""
+    """A position of any number of digits: with more than 19 it is beyond every file."""
     return int(digits.lstrip("0")[:19] or "0")
 
 

@@ -1,10 +1,10 @@
 """How much audio one user may have converted in a day, and may have stored.
 
-A row `day#<user>#<date>` of the users table counts the seconds of a UTC day. One conditional write asks and counts at
-once, before a recording is converted: however many come together, no more get in than there is room for.
+A row `day#<user>#<date>` of the users table counts the seconds of a UTC day. One conditional write both checks and
+counts, before a recording is converted: no number of concurrent requests gets past the limit.
 
-What a user has stored is the sum of what is left of earlier days, which is kept on the user's row, and what came today,
-which the day's row counts. The sum is made again once a day, and before anything is refused.
+What a user has stored is the sum of what remains of earlier days, which is on the user's row, and what came today,
+which the day's row counts. The sum is computed again once a day, and before anything is refused.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from records.recordings import DAY, MAX_LIFETIME, PENDING, READY, Recording, utc
 from records.settings import settings
 from records.users import User
 
-# An upload's bytes are held against the seconds that are left as if it were 192 kHz stereo in 32 bits: hardly a
-# recording has more bytes a second, so that hardly any is refused that would have fitted.
+# An upload's bytes are converted to seconds as if it were 192 kHz stereo in 32 bits: hardly any recording has more
+# bytes a second, so hardly any is refused although it would fit.
 BYTES_PER_SECOND = 192_000 * 2 * 4
 HEADER_BYTES = 1024 * 1024  # of metadata around the sound
 
-KEPT_DAYS = 8  # for which an expired row may still be there: DynamoDB removes it within a few days
+KEPT_DAYS = 8  # an expired row may still be there for that long: DynamoDB removes it within a few days
 
 
 class Day(Counter):
-    """The row `day#<user>#<date>`. seconds: of audio that was taken on in that day. kept: of it, what was not deleted
+    """The row `day#<user>#<date>`. seconds: of audio that was accepted on that day. kept: those that are not deleted
     since."""
 
     seconds = NumberAttribute(default=0)
@@ -51,8 +51,8 @@ class Day(Counter):
     def add(self, seconds: float, change: str, *, most: float | None, most_kept: float | None) -> bool:
         """Count `seconds`, unless the day's count would then pass `most`, or what is kept of it `most_kept`.
 
-        Returns whether it is counted; then, and where it is not, this row holds what the table holds. `change` names
-        this count. Raises Unavailable.
+        Returns whether it is counted; either way this row then holds what the table holds. `change` identifies this
+        count. Raises Unavailable.
         """
         condition = None
         for attribute, limit in ((Day.seconds, most), (Day.kept, most_kept)):
@@ -65,7 +65,7 @@ class Day(Counter):
         return self.change(change, [Day.seconds.add(seconds), Day.kept.add(seconds), expiry], condition)
 
     def release(self, seconds: float, change: str) -> None:
-        """What was counted here is deleted. Raises Unavailable."""
+        """Take off `kept` what was counted here and is deleted. Raises Unavailable."""
         self.change(change, [Day.kept.add(-seconds)], Day.kept.exists())
 
 
@@ -76,8 +76,8 @@ def _key(user: int, date: str) -> str:
 def check(user: User, key: str | None, seconds: float = 0) -> float | None:
     """How many seconds a user may still send; None where there is no limit.
 
-    Raises DailyLimit or StorageFull where nothing is left, or less than `seconds`, except where the Idempotency-Key
-    names a recording that is there and needs no more of it; and Unavailable.
+    Raises DailyLimit or StorageFull where nothing is left, or less than `seconds`, unless the Idempotency-Key names a
+    recording that is counted already or needs no conversion; and Unavailable.
     """
     if not settings().limited:
         return None
@@ -111,18 +111,18 @@ def _left(user: User, seconds: float) -> float:
 
 
 def max_bytes(left: float | None) -> int:
-    """The most bytes that an upload may have when so many seconds are left."""
+    """The most bytes that an upload may have when `left` seconds are left."""
     most = settings().max_upload_bytes
     return most if left is None else min(most, HEADER_BYTES + int(left * BYTES_PER_SECOND))
 
 
 def least_seconds(size: int) -> float:
-    """How long an upload of so many bytes is at least."""
+    """The shortest that an upload of `size` bytes can be, in seconds."""
     return max(0, size - HEADER_BYTES) / BYTES_PER_SECOND
 
 
 def count(row: Recording, seconds: float, user: User | None = None) -> None:
-    """Count a recording that is about to be converted, once however often it is tried.
+    """Count a recording that is about to be converted, once for all attempts.
 
     Raises DailyLimit, StorageFull, Unavailable.
     """
@@ -148,7 +148,7 @@ def count(row: Recording, seconds: float, user: User | None = None) -> None:
 
 
 def correct(row: Recording, counted: float, seconds: float) -> None:
-    """Set right what was counted of a recording whose header did not tell its length exactly. Raises Unavailable."""
+    """Correct the count of a recording whose header did not tell its exact length. Raises Unavailable."""
     more = round(round(seconds, 3) - round(counted, 3), 3)
     if row.counts and more:
         day = Day(_key(int(row.user), row.counted_on))
@@ -156,16 +156,16 @@ def correct(row: Recording, counted: float, seconds: float) -> None:
 
 
 def release(row: Recording) -> None:
-    """A ready recording was deleted: what it held of today's room is free again. Raises Unavailable.
+    """Free what a deleted recording of today took. Raises Unavailable.
 
-    That of earlier days is free once the sum is made again, which it is before anything is refused.
+    That of earlier days is free when the sum is computed again, as it is before anything is refused.
     """
     if row.status == READY and row.counted_on == utc_date():
         Day(_key(int(row.user), row.counted_on)).release(float(row.duration), f"{row.generation} deleted")
 
 
 def forget(user: int) -> None:
-    """Delete what was counted of a user. Raises Unavailable."""
+    """Delete a user's counts. Raises Unavailable."""
     for days in range(KEPT_DAYS):
         with faults():
             Day(_key(user, utc_date(-days))).delete()
@@ -187,8 +187,8 @@ def _number(seconds: float) -> float:
 def _earlier(user: User) -> float:
     """The seconds that are stored of days before today. Raises Unavailable.
 
-    The sum of a day is made at its first recording, and once more when no conversion can be under way any more that
-    was counted the day before.
+    The sum is computed at the first recording of a day, and once more as soon as every conversion that was counted
+    the day before must have ended.
     """
     now = time.time()
     midnight = now - now % DAY
@@ -199,9 +199,9 @@ def _earlier(user: User) -> float:
 
 
 def _sum(user: User, but: str | None = None) -> None:
-    """Add up what a user has stored, and write it down. `but`: the recording that asks. Raises Unavailable.
+    """Add up what a user has stored, without the recording `but`, and store the sum. Raises Unavailable.
 
-    What came today is corrected as well, unless a conversion is under way.
+    The count of today is corrected as well, unless a conversion is under way.
     """
     owner, today = int(user.id), utc_date()
     day = Day.read(owner, today)

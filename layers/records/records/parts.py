@@ -1,7 +1,7 @@
-"""Uploads in parts: what is missing of one, and joining it once nothing is.
+"""Uploads in parts: which parts are missing, and joining them once none is.
 
-The row names the storage's upload, under a condition, and says `joining` before the parts are joined. So whoever asks
-again after a lost response knows whether an upload that is not there any more was joined or was never finished.
+The row names the storage's upload, by a conditional write, and says `joining` before the parts are joined. So when the
+storage's upload is gone, the row tells whether it was joined or was never finished.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ROUNDS = 4
 
 
 def next_parts(row: Recording) -> dict[str, Any] | None:
-    """What is to be sent of a pending row's announced upload: {"received", "of", "expires_at", "parts"}.
+    """The parts of a pending row's announced upload that are to be sent: {"received", "of", "expires_at", "parts"}.
 
     None where nothing is missing: the parts are joined then, and the conversion starts by itself. Raises Unavailable.
     """
@@ -41,20 +41,20 @@ def next_parts(row: Recording) -> dict[str, Any] | None:
             except storage.ObjectNotFound:
                 if row.joining:
                     return None
-                _begin(row)  # the bucket's rule has removed what was begun days ago
-    except RecordNotFound:  # the row was removed meanwhile, and takes its parts along
+                _begin(row)  # the bucket's rule has aborted it after a day
+    except RecordNotFound:  # the row was removed meanwhile, and its parts with it
         raise Unavailable from None
     raise Unavailable
 
 
 def _begin(row: Recording) -> None:
-    """Begin an upload for a row. Where another request was first, the row holds that one's, and ours is aborted."""
+    """Begin an upload for a row. If another request was first, the row holds that one's, and ours is aborted."""
     upload_id = storage.begin_parts(row.upload_key)
     try:
         if row.set_upload(upload_id):
             return
     except (RecordNotFound, Unavailable):
-        # Even where the row names it after all: then the next request begins another.
+        # If the row names it after all, the next request begins another.
         with suppress(Unavailable):
             storage.abort(row.upload_key, upload_id)
         raise

@@ -1,6 +1,6 @@
 """What a record is and what was measured of it, declared once: its JSON and its OpenAPI schema come from here.
 
-The row (`recordings.Recording`) has an attribute for each; a test holds the two together.
+The row (`recordings.Recording`) has an attribute for each; a test compares the two.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ RECORD_ID_SCHEMA: Schema = {"type": "string", "format": "uuid"}
 class Field:
     """A field of a record. name: in the JSON; `levels.silent` is `silent` in the object `levels`.
 
-    attribute: the row's. schema: the field's, as JSON Schema. example: for the documentation.
+    attribute: the row's; empty for the addresses, which are made from the request. schema: as JSON Schema. example:
+    for the documentation.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Field:
     example: Any
 
 
-# Of every record, whatever its status. The addresses are made of the request, not of the row.
+# Of every record, whatever its status.
 ALWAYS = (
     Field("url", "", _LINK | {"description": "The link, final from the start."}, f"{SERVICE}/record?{QUERY}"),
     Field("page", "", _LINK | {"description": "The page that plays it."}, f"{SERVICE}/listen?{QUERY}"),
@@ -100,7 +101,7 @@ def measured(row: Any, fields: tuple[Field, ...]) -> dict[str, Any]:
 
 
 def schema(*fields: Field, optional: dict[str, Schema] | None = None, **more: Schema) -> Schema:
-    """The JSON Schema of an object of these fields, and `more`, all of them required, and what it may have besides."""
+    """The JSON Schema of an object with these fields and `more`, all required, and with the `optional` ones."""
     properties = _nested({field.name: field.schema for field in fields})
     for name in {field.name.partition(".")[0] for field in fields if "." in field.name}:
         properties[name] = {"type": "object", "required": [*properties[name]], "properties": properties[name]}
@@ -109,7 +110,7 @@ def schema(*fields: Field, optional: dict[str, Schema] | None = None, **more: Sc
 
 
 def example(*fields: Field, **more: Any) -> dict[str, Any]:
-    """An object of these fields, as it might be."""
+    """An example of an object with these fields."""
     return _nested({field.name: field.example for field in fields}) | more
 
 

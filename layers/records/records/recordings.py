@@ -2,8 +2,8 @@
 
 A row is written `pending` first, with a time to live; the MP3 is stored; then one conditional write turns the row
 `ready`, and removes its time to live or, where recordings are kept for some days only, sets it to those. That write is
-the commit point: no row says `ready` without its MP3. Both ends are final: a later write that would change them is
-refused by its condition.
+the commit point: no row says `ready` without its MP3. `ready` and `failed` are final: the condition of every later
+write refuses to change them.
 
 Objects belong to a row's `generation`, a UUID made with the row, and every attempt at a conversion stores its MP3 under
 a UUID of its own, which the row names when it turns ready. So no attempt can overwrite or delete what another stored,
@@ -60,7 +60,7 @@ MAX_ATTEMPTS = 3  # at the conversion of an upload
 MAX_LIFETIME = 900  # s: Lambda ends every attempt by then
 _RESERVE_ROUNDS = 5
 _OUR_FAULTS = (ConversionError.code, ConversionTimeout.code)
-# What failed so makes way for another request with the same key.
+# A record that failed with one of these is replaced by another request with the same key.
 _TRY_AGAIN = (*_OUR_FAULTS, UploadDamaged.code, DailyLimit.code, StorageFull.code)
 
 logger = Logger(child=True)
@@ -93,7 +93,7 @@ class Usage:
 
 
 class ByPosition(LocalSecondaryIndex["Recording"]):  # type: ignore[no-untyped-call]
-    """A user's recordings by the time that they were made. Local, since only that can be read consistently."""
+    """A user's recordings in the order in which they were made. A local index, since only that reads consistently."""
 
     class Meta:
         index_name = "by_time"
@@ -108,9 +108,9 @@ class Recording(Model):
 
     counted_on: the UTC date of the day's count that it is in, or is about to be (see `limits`).
     attempts: how often the conversion of its upload was begun. mp3_attempt: the UUID of the attempt whose MP3 it is;
-    rows made before attempts had one name their MP3 by its SHA-256. rejected_upload: an upload under the row's key
-    held other audio than the key had brought before, and was dropped. announced_*, upload_id, joining: of an upload in
-    parts; `joining` is written before the storage is asked to join them.
+    a row without it names its MP3 by the SHA-256. rejected_upload: an upload held other audio than an earlier request
+    with the row's key, and was dropped. announced_*, upload_id, joining: of an upload in parts; `joining` is written
+    before the storage is asked to join them.
     """
 
     class Meta(TableMeta):
@@ -152,8 +152,8 @@ class Recording(Model):
     error_reason = UnicodeAttribute(null=True)
     error_details = JSONAttribute(null=True)
 
-    fresh = False  # whether this very object was written as a new row, rather than found
-    counts = False  # whether it is for this attempt to count its seconds
+    fresh = False  # whether this call wrote the row, rather than found it
+    counts = False  # whether this attempt is the one that counts its seconds
 
     @property
     def upload_key(self) -> str:
@@ -162,7 +162,7 @@ class Recording(Model):
 
     @property
     def mp3_prefix(self) -> str:
-        """Where every MP3 that an attempt at this row may store is."""
+        """The prefix of every MP3 that an attempt at this row may store."""
         return f"records/{int(self.user)}/{self.id}/{self.generation}/"
 
     def mp3_key(self, attempt: str | None = None) -> str:
@@ -171,19 +171,19 @@ class Recording(Model):
 
     @property
     def expired(self) -> bool:
-        """Past its time: gone for everyone, though DynamoDB may take days to remove the row."""
+        """Whether its time to live has ended: it counts as gone, though DynamoDB may take days to remove the row."""
         return self.expires_at is not None and self.expires_at <= time.time()
 
     @property
     def needs_no_count(self) -> bool:
-        """Whether a request under this row's key is answered without a conversion that was not counted yet."""
+        """Whether a request with this row's key needs no conversion, or one that is counted already."""
         if self.expired or (self.status == FAILED and self.error_code in _TRY_AGAIN):
             return False
         return self.status != PENDING or self.counted_on is not None
 
     @classmethod
     def read(cls, user: int, record_id: str) -> Recording | None:
-        """The row as it is in the table, also past its time. Raises Unavailable."""
+        """The row as it is in the table, even if it has expired. Raises Unavailable."""
         with faults():
             try:
                 return cls.get(user, record_id, consistent_read=True)
@@ -204,9 +204,9 @@ class Recording(Model):
     ) -> Recording:
         """The row for a new recording, or the one that the same Idempotency-Key named before.
 
-        `audio` is None for a ticket, whose audio is to come; `announced` is what is known of it. A row that is
-        returned may be in any state: a pending one is the caller's to convert, whoever began it. Raises
-        IdempotencyConflict, Unavailable.
+        `audio` is None for an upload that is still to come; `announced` is what is known of it. The row may be in any
+        state: the caller converts a pending one, even if another request began it. Raises IdempotencyConflict,
+        Unavailable.
         """
         record_id = user.record_id(key)
         for _ in range(_RESERVE_ROUNDS):
@@ -236,11 +236,11 @@ class Recording(Model):
             if found is None:
                 continue
             if found.generation == fresh.generation:
-                found.fresh = True  # our own write, whose answer was lost
+                found.fresh = True  # our own write, whose response was lost
                 found.counts = fresh.counts
                 return found
             if found.expired:
-                # Its time is in the condition, since an attempt that began in time may turn it ready at this moment.
+                # The condition names its expiry, since an attempt that began in time may turn it ready at this moment.
                 found._remove(Recording.expires_at <= int(time.time()))
                 continue
             if found.status == FAILED and found.error_code in _TRY_AGAIN:
@@ -250,15 +250,15 @@ class Recording(Model):
                 if found._adopt(audio, announced):
                     return found
             except RecordNotFound:
-                continue  # it went at this very moment
+                continue  # it was removed at this moment
         raise Unavailable
 
     @classmethod
     def page(cls, user: int, limit: int, status: str | None, after: str | None) -> tuple[list[Recording], str | None]:
-        """A user's recordings, newest first, from behind the position `after`; and the position of the last one that
-        was looked at, or None where there is no more.
+        """A user's recordings, newest first, that follow the position `after`; and the position of the last row read,
+        or None where there are no more.
 
-        At most `limit` rows are looked at, and those that are past their time or of another status are left out. Raises
+        At most `limit` rows are read, and those that have expired or have another status are left out. Raises
         Unavailable.
         """
         start = None
@@ -290,9 +290,9 @@ class Recording(Model):
 
     @classmethod
     def discard(cls, user: int, record_id: str) -> Recording | None:
-        """Delete a recording, if it is there; returns what it was where this call is known to have deleted it.
+        """Delete a recording, if it is there; returns the row if this call is known to have deleted it.
 
-        A row that takes its place meanwhile stays. Raises Unavailable.
+        A new row that replaces it meanwhile stays. Raises Unavailable.
         """
         row = cls.read(user, record_id)
         return row if row is not None and row._remove(Recording.id.exists()) else None
@@ -302,9 +302,10 @@ class Recording(Model):
         self._write(Recording.id.exists(), name=name)
 
     def _adopt(self, audio: Audio | None, announced: Announced | None = None) -> bool:
-        """Take this row for a second request under its key, whose audio must be the same.
+        """Use this row for another request with its key, whose audio must be the same.
 
-        Returns False where the row is no longer what was read. Raises IdempotencyConflict, RecordNotFound, Unavailable.
+        Returns False where the row has changed since it was read. Raises IdempotencyConflict, RecordNotFound,
+        Unavailable.
         """
         claim = audio is not None and self.wav_sha256 is None
         if audio is not None and not self._may_be(Announced(audio.bytes, audio.sha256)):
@@ -347,13 +348,13 @@ class Recording(Model):
                 self._write(Recording.status == PENDING, counted_on=None, wav_sha256=None, wav_bytes=None)
 
     def _may_be(self, announced: Announced) -> bool:
-        """Whether an announced upload may be this row's audio: nothing that is known of the two differs."""
+        """Whether an announced upload may be this row's audio: the sizes and hashes that are known are the same."""
         sizes = {announced.bytes, self.announced_bytes, self.wav_bytes} - {None}
         hashes = {announced.sha256, self.announced_sha256, self.wav_sha256} - {None}
         return len(sizes) == 1 and len(hashes) <= 1
 
     def set_upload(self, upload_id: str) -> bool:
-        """Take an upload in parts for this row, in place of the one that was read. Returns whether this call did.
+        """Name an upload in parts in this row, in place of the one that was read. Returns whether this call did.
 
         Raises RecordNotFound, Unavailable.
         """
@@ -383,7 +384,7 @@ class Recording(Model):
 
     @classmethod
     def _read_back(cls, row: Recording, error: PynamoDBException) -> Recording | None:
-        """After a write that may or may not have been applied: what the table really holds now."""
+        """What the table holds after a write that may or may not have been applied."""
         if not condition_failed(error):
             log_fault(error)
         with faults():
@@ -391,7 +392,7 @@ class Recording(Model):
                 return cls.get(row.user, row.id, consistent_read=True)
             except cls.DoesNotExist:
                 if not condition_failed(error):
-                    raise Unavailable from error  # it was a fault, and nothing came of it
+                    raise Unavailable from error  # it was a fault, and nothing was written
                 return None
 
     def _write(self, condition: Any, **changes: Any) -> bool:
@@ -417,7 +418,7 @@ class Recording(Model):
                 return False
             if any(getattr(self, name) != value for name, value in changes.items()):
                 raise Unavailable from error
-            return True  # applied, though the answer was lost
+            return True  # applied, though the response was lost
 
     def begin(self) -> None:
         """Count one more attempt at the conversion of an upload, unless the row is final.
@@ -472,13 +473,13 @@ class Recording(Model):
             waveform=bytes(conversion.waveform),
             expires_at=_in(keep) if (keep := settings().keep_seconds) is not None else None,
         )
-        return written or self.mp3_attempt == attempt  # a repeated call is refused by what its first try wrote
+        return written or self.mp3_attempt == attempt  # a repeated write fails on what its first try wrote
 
     def fail(self, error: RecordsError, audio: Audio | None = None) -> None:
         """Turn the row `failed`, unless it is final or gone. Raises Unavailable.
 
-        A verdict on audio is never given to other audio: `audio` is what it is on, and None where that is more than a
-        request could have brought under the same key.
+        `audio` is what the error is about, since other audio must never get its verdict; None where that is larger
+        than any request with the same key could hold.
         """
         ours, verdict = isinstance(error, ServerError), isinstance(error, AudioRejected)
         condition = Recording.status == PENDING
@@ -500,14 +501,14 @@ class Recording(Model):
 
     def reject_upload(self) -> None:
         """Note that an upload was dropped, for its sender to see. Raises Unavailable."""
-        logger.warning("an upload of other audio than its key had brought was dropped", extra={"record": self.id})
+        logger.warning("dropped an upload with other audio than its key had before", extra={"record": self.id})
         if not self.rejected_upload:
             with suppress(RecordNotFound):
                 self._write(Recording.id.exists(), rejected_upload=True)
 
     def object_missing(self) -> RecordsError:
-        """What to raise when this ready row's MP3 is not there: RecordNotFound where the row has just gone as well,
-        else Unavailable, which an operator is told of. Raises Unavailable."""
+        """What to raise when this ready row's MP3 is missing: RecordNotFound where the row was just removed as well,
+        else Unavailable, with a metric that raises an alarm. Raises Unavailable."""
         found = Recording.read(int(self.user), self.id)
         if found is None or found.generation != self.generation:
             return RecordNotFound()
@@ -517,7 +518,7 @@ class Recording(Model):
 
     @property
     def failed_on_our_side(self) -> bool:
-        """Whether it failed, and not by what the audio is."""
+        """Whether it failed for another reason than its audio."""
         return self.status == FAILED and self.error_code in _OUR_FAULTS
 
     @property

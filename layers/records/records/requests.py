@@ -1,4 +1,4 @@
-"""What any request can hold: a body, a token, an idempotency key, a record's ids. It needs no pydantic."""
+"""What any request can hold: a body, a token, an idempotency key, ids. Without pydantic, for `get_record`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ UUID4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a
 
 
 def bounded(event: Event) -> Event:
-    """The event with header names in lower case (`sam local` passes them on as they were sent), and no header and no
-    query parameter longer than MAX_TEXT: what is longer is never valid, and must not cost time to refuse."""
+    """The event with header names in lower case (`sam local` passes them on as they were sent), and headers and query
+    parameters cut at MAX_TEXT: longer ones are never valid, and refusing them must be cheap."""
     headers = {name.lower(): value[:MAX_TEXT] for name, value in (event.get("headers") or {}).items()}
     query = {name: value[:MAX_TEXT] for name, value in (event.get("queryStringParameters") or {}).items()}
     return {**event, "headers": headers, "queryStringParameters": query}
@@ -61,7 +61,7 @@ def body_text(event: Event) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """JSON to the letter of RFC 8259: no NaN, no name twice in an object. Raises MalformedRequest, ValidationFailed."""
+    """Strict JSON (RFC 8259): no NaN, no name twice in an object. Raises MalformedRequest, ValidationFailed."""
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a response holds: an error with its status, or a record, as the contract's JSON."""
+"""Errors, with their statuses, and records as the contract's JSON."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def error_response(error: RecordsError) -> Response[str]:
     if status != HTTPStatus.NOT_FOUND:
         with single_metric(name="Refusals", unit=MetricUnit.Count, value=1) as metric:
             metric.add_dimension(name="code", value=body["code"])
-    if len(_text(body).encode()) > MAX_ERROR_BYTES:  # details hold names that a stranger chose
+    if len(_text(body).encode()) > MAX_ERROR_BYTES:  # details may hold names that a client made up
         del body["details"]
     return json_response(status, body, headers)
 
@@ -92,7 +92,7 @@ def base_url(event: Event) -> str:
 
 
 def record_body(event: Event, recording: Recording, *, waveform: bool = True) -> dict[str, Any]:
-    """A record as JSON, as far as its status goes."""
+    """A record as JSON, with the fields that its status has."""
     query = f"id={recording.id}&user={int(recording.user)}"
     body: dict[str, Any] = {
         "url": f"{base_url(event)}/record?{query}",

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 # 4.4 MiB: the most audio that fits, as base64 and with the rest of the event, into the 6 MiB of a Lambda request.
 MAX_DIRECT_BYTES = 4_613_734
-# The most MP3 that fits, as base64, into the 6 MiB of a Lambda answer.
+# The most MP3 that fits, as base64, into the 6 MiB of a Lambda response.
 MAX_INLINE_BYTES = 4 * 1024 * 1024
 
 
@@ -19,9 +19,9 @@ class Settings:
 
     bitrate: kbit/s a channel of the MP3. public_url: the API's address where it is not the one a request came to.
     storage_url: the address of S3 in signed links, where it is not AWS's own. ffmpeg: the path of the binary.
-    daily_seconds, stored_seconds: of audio that a user may have converted in a day, and may have stored.
-    keep_seconds: for which a recording is kept; None: for ever. sign_ups_per_hour: from one address. invite_hashes: the
-    SHA-256 (hex) of each invitation; none: sign-up is open.
+    daily_seconds, stored_seconds: of audio that a user may have converted in a day, and may have stored; None: no
+    limit. keep_seconds: how long a recording is kept; None: for ever. sign_ups_per_hour: from one address; None: no
+    limit. invite_hashes: the SHA-256 (hex) of each invitation; if there is none, sign-up is open.
     """
 
     users_table: str
@@ -98,7 +98,7 @@ def storage_origins() -> list[str]:
 def processors() -> int:
     """How many processors this process may use.
 
-    Lambda shows two where it gives the time of one: it gives one for each 1769 MB of a function's memory
+    Lambda may show two but provide the time of one: a function has one for each 1769 MB of its memory
     (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
     """
     shown = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

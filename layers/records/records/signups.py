@@ -1,4 +1,4 @@
-"""Who may sign up: so many from one address in an hour and, where the operator asks for one, those with an invitation.
+"""Who may sign up: a limited number from one address in an hour and, if the operator wants that, only by invitation.
 
 A row `signups#<SHA-256 of the address and the hour>` of the users table counts the attempts of an hour (UTC).
 """
@@ -32,7 +32,7 @@ class SignUps(Counter):
 
 
 def restricted() -> bool:
-    """Whether not everybody may sign up at any time."""
+    """Whether signing up is limited in any way."""
     return settings().sign_ups_per_hour is not None or bool(settings().invite_hashes)
 
 

@@ -1,4 +1,4 @@
-"""S3: MP3s put and read, long WAVs read as they are, addresses signed for others."""
+"""S3: storing and reading MP3s, reading long WAVs, signing addresses for clients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from records.aws import aws_code, faults, log_fault, s3, s3_public
 from records.errors import Unavailable
 from records.settings import settings
 
-SIGNED_SECONDS = 3600  # long enough to listen to a lecture through one address, short enough not to be a second link
+SIGNED_SECONDS = 3600  # long enough to listen to a lecture, short enough not to become a permanent link
 MULTIPART_BYTES = 64 * 1024 * 1024
 STREAM_BYTES = 1024 * 1024
 STREAM_ATTEMPTS = 3
@@ -93,7 +93,7 @@ def _stream(key: str, first: int, last: int, **conditions: str) -> Iterator[byte
         with closing(answer["Body"]) as body:
             range_given, length = answer.get("ContentRange", ""), answer.get("ContentLength")
             if not range_given.startswith(f"bytes {first}-{last}/") or length != last - first + 1:
-                raise Unavailable  # whatever this is, it is not what was asked for
+                raise Unavailable  # not the requested range
             try:
                 while piece := body.read(STREAM_BYTES):
                     first += len(piece)
@@ -101,7 +101,7 @@ def _stream(key: str, first: int, last: int, **conditions: str) -> Iterator[byte
             except (BotoCoreError, OSError) as error:
                 log_fault(error)
                 if first > last:
-                    raise Unavailable from error  # all came, and what came is wrong
+                    raise Unavailable from error  # every byte arrived, but they are wrong
         failures = 0 if first > begun_at else failures + 1
         if failures == STREAM_ATTEMPTS:
             raise Unavailable
@@ -118,13 +118,13 @@ def _call(operation: str, key: str, **arguments: Any) -> Any:
 
 
 def delete(key: str) -> None:
-    """Delete an object; that there is none is no error. Raises Unavailable."""
+    """Delete an object, if there is one. Raises Unavailable."""
     with faults():
         s3().delete_object(Bucket=settings().bucket, Key=key)
 
 
 def delete_prefix(prefix: str, keep: str | None = None) -> None:
-    """Delete every object whose key starts so, but for `keep`. Raises Unavailable."""
+    """Delete every object whose key begins with `prefix`, except `keep`. Raises Unavailable."""
     with faults():
         pages = s3().get_paginator("list_objects_v2").paginate(Bucket=settings().bucket, Prefix=prefix)
         for page in pages:
@@ -144,7 +144,7 @@ def delete_all(keys: list[str]) -> None:
 
 
 def stored(prefix: str) -> Iterator[Stored]:
-    """Every object whose key starts so. Raises Unavailable."""
+    """Every object whose key begins with `prefix`. Raises Unavailable."""
     with faults():
         for page in s3().get_paginator("list_objects_v2").paginate(Bucket=settings().bucket, Prefix=prefix):
             for item in page.get("Contents", []):
@@ -159,7 +159,7 @@ def multipart_uploads(prefix: str) -> list[tuple[str, str]]:
 
 
 def abort(key: str, upload_id: str) -> None:
-    """Abort an upload in parts; that it is gone is no error. Raises Unavailable."""
+    """Abort an upload in parts, if it is still there. Raises Unavailable."""
     with faults():
         try:
             s3().abort_multipart_upload(Bucket=settings().bucket, Key=key, UploadId=upload_id)
@@ -189,7 +189,7 @@ def parts(key: str, upload_id: str) -> dict[int, tuple[int, str]]:
 
 
 def join_parts(key: str, upload_id: str, etags: dict[int, str]) -> bool:
-    """Make one object of all parts. Returns False where they are no longer the ones that were listed.
+    """Make one object of all parts. Returns False where they have changed since they were listed.
 
     Raises ObjectNotFound where there is no such upload, Unavailable.
     """
@@ -255,10 +255,10 @@ def signed_until() -> str:
 
 
 class S3Source(io.RawIOBase):
-    """An object as a file to be read at random, and as a stream: always of the same version.
+    """An object as a seekable file, and as a stream: always the same version of it.
 
-    Raises ObjectNotFound where there is no such object; Unavailable, also where another has taken its place: the next
-    attempt reads that one.
+    Raises ObjectNotFound where there is no such object; Unavailable, also where the object was replaced: the next
+    attempt reads the new one.
     """
 
     def __init__(self, key: str) -> None:
@@ -281,7 +281,7 @@ class S3Source(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """One range read of the storage, but for bodies that stop midway."""
+        """One range request, or more where a body stops midway."""
         end = min(self._position + len(buffer), self.size)
         data = b"".join(self.stream(self._position, end))
         buffer[: len(data)] = data

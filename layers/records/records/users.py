@@ -20,7 +20,7 @@ from pynamodb.transactions import TransactWrite
 from records.aws import ATTEMPTS, FromSettings, TableMeta, condition_failed, faults, log_fault
 from records.errors import EmailTaken, IdempotencyConflict, InvalidCredentials, Unavailable
 
-MAX_USER_ID = 2**53 - 1  # the largest integer that JSON carries exactly everywhere
+MAX_USER_ID = 2**53 - 1  # the largest integer that every JSON parser reads exactly
 CONFLICT_SECONDS = 0.1
 REPEAT_SECONDS = 24 * 3600  # for how long a sign-up, or a replacement of a token, may be repeated with its key
 SIGNUP_CONFLICT = (
@@ -29,7 +29,7 @@ SIGNUP_CONFLICT = (
 
 
 class User(Model):
-    """A row `user#<id>`. Beside it `email#<case-folded>` holds the place of an e-mail, and `signup#<SHA-256 of a key>`
+    """A row `user#<id>`. Besides, a row `email#<case-folded>` reserves an e-mail, and `signup#<SHA-256 of a key>`
     remembers for a day which user an Idempotency-Key made.
 
     secret: 32 random bytes. With it a client's Idempotency-Key becomes a record's id or a token, so that nobody who
@@ -64,7 +64,7 @@ class User(Model):
         """Make a user. Returns the id, the token, and whether this call made it: False where the same `key` did.
 
         Raises EmailTaken, IdempotencyConflict, Unavailable. All rows are written in one transaction, each on condition
-        that it is new: of two sign-ups with one e-mail or one key exactly one wins, and no id is given twice.
+        that it is new: of two sign-ups with one e-mail or one key exactly one wins, and every id is unique.
         """
         user_id = secrets.randbelow(MAX_USER_ID) + 1
         created_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -96,7 +96,7 @@ class User(Model):
                 holder = cls._read(place.pk) if place else None
                 if holder and holder.id != user_id:
                     raise EmailTaken from None
-                # Another sign-up with this e-mail or key is being written: soon it is there, or has failed itself.
+                # Another sign-up with this e-mail or key is being written: it will soon have succeeded or failed.
                 if not _in_conflict(error) or attempt == ATTEMPTS - 1:
                     log_fault(error)
                     raise Unavailable from error
@@ -136,7 +136,7 @@ class User(Model):
             transaction.save(user, condition=new)
             if place:
                 transaction.save(place, condition=new)
-            if signup:  # a row past its time may still be there
+            if signup:  # an expired row may still be there
                 transaction.save(signup, condition=new | (User.expires_at <= _now()))
 
     @classmethod
@@ -164,7 +164,7 @@ class User(Model):
 
     @classmethod
     def replace_token(cls, user_id: int, token: str, key: str) -> str:
-        """A new token in place of `token`, which is refused from now on except to repeat this with the same key.
+        """A new token in place of `token`, which is then refused, except to repeat this call with the same key.
 
         Both are derived from the old token's hash and the key, so a repeated request gets the same token. Raises
         InvalidCredentials, Unavailable.
@@ -208,7 +208,7 @@ class User(Model):
         return str(uuid.uuid4()) if idempotency_key is None else self._uuid(idempotency_key)
 
     def cursor(self, position: str) -> str:
-        """A position in this user's list, signed, so that it serves no other and cannot be made up."""
+        """A position in this user's list, signed, so that it cannot be forged or used for another user's list."""
         mac = hmac.digest(self.secret, f"cursor {position}".encode(), "sha256")[:16]
         return base64.urlsafe_b64encode(mac + position.encode()).decode().rstrip("=")
 
@@ -233,7 +233,7 @@ def _now() -> int:
 
 
 def _in_conflict(error: TransactWriteError) -> bool:
-    """Whether a transaction was refused since another one was at work on the same row."""
+    """Whether a transaction was refused because another one was writing the same row."""
     return any(reason and reason.code == "TransactionConflict" for reason in error.cancellation_reasons)
 
 
