@@ -20,7 +20,7 @@ from records import erasure, limits, recordings, settings
 from records.conversion import convert_sent
 from records.errors import DailyLimit, StorageFull
 from records.limits import Day
-from records.recordings import utc_date
+from records.recordings import Audio, Recording, utc_date
 from records.users import User
 from tests.integration import events, scenarios
 from tests.integration.conftest import moto_cloud
@@ -406,6 +406,31 @@ def test_a_failed_conversion_holds_no_space(client: EventClient, account: Accoun
     [row] = rows()
     row.delete()  # as time does
     assert send(client, account, sound(2)).status == 201
+
+
+def test_a_second_attempt_is_not_counted_again(client: EventClient, account: Account, limited: Set) -> None:
+    """Nor where another recording was counted between the two."""
+    limited(daily=3, stored=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FFMPEG", "/nonexistent")
+        settings.settings.cache_clear()
+        assert send(client, account, sound(1), key="k").status == 503
+    settings.settings.cache_clear()
+    assert send(client, account, sound(1)).status == 201
+    assert send(client, account, sound(1), key="k").status == 201
+    assert counted(account) == (2, 2)
+
+
+def test_deletion_frees_space_while_another_is_converted(client: EventClient, account: Account, limited: Set) -> None:
+    """What is being converted cannot be told from what was deleted by adding up what is ready."""
+    limited(stored=3)
+    record = send(client, account, sound(2)).json
+    user = User.authenticate(account.id, account.token)
+    limits.count(Recording.reserve(user, "b.wav", None, Audio(16044, "0" * 64)), 1, user)
+    assert_storage_full(send(client, account, sound(1)), 3, 3)
+    delete(client, account, record)
+    assert send(client, account, sound(2)).status == 201
+    assert_storage_full(send(client, account, sound(1)), 3, 3)
 
 
 def test_an_account_says_its_limits(client: EventClient, account: Account, limited: Set) -> None:

@@ -811,7 +811,7 @@ MUTANTS = (
         LIMITS_PY,
         "    if not row.counts:\n",
         "    if row.counted_on is None:\n",
-        f"{LIMITS} -k ticket_s_key",
+        f"{LIMITS} -k second_attempt",
     ),
     Mutant(
         "it is added up again before a refusal",
@@ -825,14 +825,14 @@ MUTANTS = (
         LIMITS_PY,
         "    if row.status == READY and row.counted_on == utc_date():\n",
         "    if False:\n",
-        f"{LIMITS} -k after_deletions",
+        f"{LIMITS} -k another_is_converted",
     ),
     Mutant(
         "what is being converted is not taken for deleted",
         LIMITS_PY,
         "                under_way = True\n",
         "                pass\n",
-        f"{LIMITS} -k 'one_user and storage'",
+        f"{LIMITS} -k another_is_converted",
     ),
     Mutant(
         "it is added up once more when yesterday's conversions have ended",
