@@ -9,6 +9,7 @@ SwaggerUIBundle({
   url: '/openapi.json',
   dom_id: '#docs',
   deepLinking: true,
+  defaultModelsExpandDepth: -1, // each operation shows its own
   tryItOutEnabled: true,
   persistAuthorization: true,
   validatorUrl: null,

@@ -245,7 +245,6 @@ export class Row {
     const play = this.part('play');
     play.setAttribute('aria-label', words(isPlaying ? 'item.pause' : 'item.play', { name: item.name }));
     play.setAttribute('aria-busy', String(player.buffering));
-    play.toggleAttribute('data-on', isPlaying || position > 0);
     play.querySelector('use').setAttribute('href', isPlaying ? '#i-pause' : '#i-play');
     const seek = this.part('seek');
     seek.value = position;
