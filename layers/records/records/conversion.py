@@ -58,7 +58,7 @@ def convert_sent(user: User, name: str, key: str | None, body: bytes, deadline: 
     """The in-request path: convert the WAV of a request while its client waits.
 
     `deadline` is a time of `time.monotonic()`. Raises AudioRejected, IdempotencyConflict, LimitReached, ServerError.
-    After ServerError the same request may be sent again: with the same key it takes the pending row over.
+    After ServerError the same request may be sent again: with the same key it continues with the pending row.
     """
     wav = inspect(io.BytesIO(body))
     audio = Audio(len(body), hashlib.sha256(body).hexdigest())
@@ -109,10 +109,10 @@ class Upload:
 
 
 def convert_uploaded(upload: Upload, deadline: float) -> None:
-    """The upload path: convert a WAV that has arrived. It is deleted once it is of no more use.
+    """The upload path: convert a WAV that has arrived, and delete it when it is not needed any more.
 
-    Events come twice, late and out of order: a row that is final is left as it is. Raises ServerError, so that the
-    event is delivered again; the row is `pending` until then, and `failed` when its attempts are used up.
+    Events may come twice, late and out of order: a final row is left as it is. Raises ServerError, so that the event
+    is delivered again; the row is `pending` until then, and `failed` when its attempts are used up.
     """
     removed = upload.row()
     row = Recording.read(int(removed.user), removed.id)
@@ -190,8 +190,8 @@ def _convert_object(row: Recording, source: storage.S3Source, deadline: float) -
 
 
 def _audio_of(row: Recording, source: storage.S3Source) -> Audio | None:
-    """The size and the SHA-256 of an object. None where nobody can ask for it: a request could not hold the audio, and
-    no SHA-256 was announced. Raises ObjectNotFound, Unavailable."""
+    """The size and the SHA-256 of an object. None where nothing is compared with them: the audio is too large for a
+    request, and no SHA-256 was announced. Raises ObjectNotFound, Unavailable."""
     if source.size > MAX_DIRECT_BYTES and row.announced_sha256 is None:
         return None
     digest = hashlib.sha256()
@@ -201,7 +201,7 @@ def _audio_of(row: Recording, source: storage.S3Source) -> Audio | None:
 
 
 def _data(source: storage.S3Source, wav: Wav, digest: hashlib._Hash) -> Iterator[memoryview]:
-    """The bytes of the data chunk, as the whole file passes through the digest."""
+    """The bytes of the data chunk, while the digest gets the whole file."""
     position = 0
     for piece in source.stream():
         digest.update(piece)
@@ -216,7 +216,7 @@ def _data(source: storage.S3Source, wav: Wav, digest: hashlib._Hash) -> Iterator
 def _converted(
     wav: Wav, data: Iterator[memoryview] | list[memoryview], deadline: float, ranges: Ranges | None = None
 ) -> Iterator[mp3.Conversion]:
-    """The MP3, in a directory of its own that is removed afterwards, whatever happens. As `mp3.convert`."""
+    """The MP3, in a directory of its own that is always removed afterwards. Raises what `mp3.convert` raises."""
     _remove_stale_workdirs()
     with TemporaryDirectory(prefix=_DIRECTORY) as directory:
         started = time.monotonic()
@@ -237,14 +237,14 @@ def _converted(
 
 
 def _log_why(error: Exception) -> None:
-    """Log what ffmpeg or the system said, and where it was noticed: for the operator alone."""
+    """Log the error of ffmpeg or of the system, and where it was raised."""
     noticed = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(noticed.filename).name}:{noticed.lineno} {noticed.name}"
     logger.error("conversion failed", extra={"where": where, "why": str(error.__cause__ or type(error).__name__)})
 
 
 def _remove_stale_workdirs() -> None:
-    """Remove what killed conversions left: Lambda keeps /tmp for the processes that follow."""
+    """Remove what killed conversions left in /tmp, which Lambda keeps for later processes."""
     for path in Path(gettempdir()).glob(f"{_DIRECTORY}*"):
         with suppress(OSError):
             if path.stat().st_mtime < time.time() - MAX_LIFETIME:
@@ -281,5 +281,5 @@ def _store(row: Recording, wav: Wav, audio: Audio, conversion: mp3.Conversion) -
 
 
 def _delete_other_attempts(row: Recording) -> None:
-    """Delete the MP3s of attempts that were killed before their row was final: it can name no other any more."""
+    """Delete the MP3s of attempts that were killed. The row must be final, so that it can never name another MP3."""
     storage.delete_prefix(row.mp3_prefix, keep=row.mp3_key() if row.status == READY else None)

@@ -1,1 +1,1 @@
-"""Bytes in, MP3 and measures out: this package knows no AWS, no HTTP and no row."""
+"""Bytes in, MP3 and measurements out: this package knows nothing of AWS, HTTP or rows."""

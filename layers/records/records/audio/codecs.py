@@ -87,7 +87,7 @@ def _subformat(guid: bytes, order: Order) -> tuple[int, bool]:
 
 
 def check_numbers(fmt: Fmt) -> None:
-    """Raise UnplayableAudio where the number of channels or the sample rate cannot be."""
+    """Raise UnplayableAudio where the number of channels or the sample rate is not possible."""
     if not 1 <= fmt.channels <= MAX_CHANNELS:
         raise UnplayableAudio(
             "bad_channels", f"The WAV file says it has {fmt.channels} channels; 1 to {MAX_CHANNELS} can be converted."
@@ -103,9 +103,8 @@ def check_numbers(fmt: Fmt) -> None:
 class Coding:
     """How the data decodes: ffmpeg's decoder, and blocks of `align` bytes that hold `block_frames` samples a channel.
 
-    head: bytes that a block cannot do without, so that a shorter rest of a block holds nothing. extra: what follows
-    cbSize in our own `fmt ` chunk. block_frames 0: MPEG audio, whose frames vary; flow: its bytes a second, as its
-    first frame has them.
+    head: the least bytes of a block: a shorter one holds no samples. extra: what follows cbSize in our own `fmt `
+    chunk. block_frames is 0 for MPEG audio, whose frames vary; flow is then its bytes a second, by the first frame.
     """
 
     codec: str
@@ -131,9 +130,9 @@ def _inconsistent(message: str) -> UnplayableAudio:
 def _container(fmt: Fmt) -> int:
     """Bytes of one PCM sample.
 
-    The number of bits decides, as in every reader; where there is none, the block does. A block that holds larger
-    samples than the bits need (24 bits in 4 bytes, without WAVE_FORMAT_EXTENSIBLE) may be padded at either end, and
-    the wrong guess is silence or noise: refused, unless the byte rate shows that the block is what is wrong.
+    The number of bits decides, as in every reader; if it is 0, the block size does. A block that holds larger samples
+    than the bits need (24 bits in 4 bytes, without WAVE_FORMAT_EXTENSIBLE) may be padded at either end, and the wrong
+    guess is silence or noise: such a file is refused, unless the byte rate shows that the block size is wrong.
     """
     by_block = fmt.align // fmt.channels if fmt.align % fmt.channels == 0 else 0
     if fmt.bits == 0:
@@ -162,7 +161,7 @@ def _pcm(fmt: Fmt, reader: Reader, data: Data, order: Order) -> Coding:
 
 
 def _right_justified(reader: Reader, data: Data, width: int, valid_bits: int, order: Order) -> bool:
-    """Whether samples sit in the low bits of their containers, where the standard wants the high ones.
+    """Whether samples are in the low bits of their containers instead of the high ones, as the standard requires.
 
     Such a file would come out too quiet, 24 bits in 32 at a 256th of its loudness. Samples of the data show it: none
     uses the high bits, and some use the low ones.
@@ -196,22 +195,22 @@ def _float(fmt: Fmt, reader: Reader, data: Data, order: Order) -> Coding:
 
 
 def _as_integers(reader: Reader, data: Data, width: int) -> bool:
-    """Whether floating-point samples have the range of integers, of 16 bits say: they would come out as clipped noise.
+    """Whether floating-point samples have the range of integers, such as 16-bit ones: they would become clipped noise.
 
-    A recording that is merely too loud stays below 8.0, 18 dB above full scale, but for a few samples.
+    A recording that is merely too loud stays below 8.0, 18 dB above full scale, except for a few samples.
     """
     seen = beyond = 0
     for piece in _looks(reader, data, width):
         count = len(piece) // width
         samples = struct.unpack(f"<{count}{'f' if width == 4 else 'd'}", piece[: count * width])
-        heard = [abs(sample) for sample in samples if sample and math.isfinite(sample)]
-        seen += len(heard)
-        beyond += sum(sample >= 8.0 for sample in heard)
+        sizes = [abs(sample) for sample in samples if sample and math.isfinite(sample)]
+        seen += len(sizes)
+        beyond += sum(size >= 8.0 for size in sizes)
     return beyond * 20 > seen
 
 
 def _g711(fmt: Fmt, *_: object) -> Coding:
-    """A-law and µ-law: a byte a sample. Writers of telephony files sometimes give the 16 bits of the decoded sound."""
+    """A-law and µ-law: a byte a sample. Some telephony programs write the 16 bits of the decoded sound there."""
     if fmt.bits != 8 and fmt.align != fmt.channels:
         raise _inconsistent(f"The WAV file's header says that A-law or µ-law samples have {fmt.bits} bits, not 8.")
     return _linear(fmt, CODECS[fmt.tag].decoders[0], 8)
@@ -283,7 +282,7 @@ def part_frames(coding: Coding, rest: int) -> int:
 
 
 def coding(fmt: Fmt, reader: Reader, data: Data, order: Order) -> Coding:
-    """How the data decodes. Raises UnplayableAudio where it has a form that cannot be converted right."""
+    """How the data decodes. Raises UnplayableAudio where it has a form that cannot be converted correctly."""
     codec = CODECS[fmt.tag]
     if order == "big" and not codec.big_endian:
         raise _wrong_form(f"The WAV file is big-endian (RIFX) and holds {codec.name}; PCM and G.711 can be converted.")
@@ -292,8 +291,8 @@ def coding(fmt: Fmt, reader: Reader, data: Data, order: Order) -> Coding:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """An accepted codec. decoders: ffmpeg's, of which the file's form picks one. integers: what they decode to has at
-    most 32 bits, and needs no clipping. big_endian: whether it is accepted in RIFX."""
+    """An accepted codec. decoders: ffmpeg's, one for each form of the data. integers: they decode to integers, of at
+    most 32 bits except for 64-bit PCM, which need no clipping. big_endian: whether it is accepted in RIFX."""
 
     tag: int
     name: str
@@ -320,12 +319,12 @@ CODECS = {
         Codec(0x0055, "MP3", _mpeg, _LAYERS, integers=False),
     )
 }
-# Decoders whose samples the encoder may have as they are: integers of at most 32 bits.
+# Decoders whose samples can go to the encoder unchanged: integers of at most 32 bits.
 INTEGERS = frozenset(name for codec in CODECS.values() if codec.integers for name in codec.decoders) - {*_LINEAR_64}
 
 
 def check(fmt: Fmt) -> None:
-    """Raise UnsupportedAudio, or UnplayableAudio, where nothing can be made of a format whatever the data is."""
+    """Raise UnsupportedAudio or UnplayableAudio where a format cannot be converted, whatever the data is."""
     if fmt.tag == 0:
         raise UnplayableAudio("bad_format", "The WAV file's header does not name a codec.")
     if fmt.tag not in CODECS:

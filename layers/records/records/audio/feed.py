@@ -10,7 +10,7 @@ from records.audio.wav import MAX_DURATION, Wav
 from records.errors import ConversionError, UnplayableAudio
 
 TOLERANCE = 0.1  # s: by how much an MP3 may be longer or shorter than its WAV file
-_TAGS = 65_536  # bytes: what may follow the last frame of MPEG audio and be no sound
+_TAGS = 65_536  # bytes that may follow the last frame of MPEG audio without being sound
 
 
 class Feed:
@@ -44,7 +44,7 @@ class Feed:
             yield piece
 
     def _whole_frames(self, pieces: Iterator[bytes | memoryview]) -> Iterator[bytes]:
-        """MPEG audio without what is no frame, and without a last one that is cut: ffmpeg would guess at it."""
+        """MPEG audio's whole frames only: ffmpeg would guess at what is between them, and at a last one that is cut."""
         found = self._mpeg
         for piece in pieces:
             yield found.feed(piece)
@@ -55,16 +55,16 @@ class Feed:
                 "undecodable", "The WAV file's header says MPEG audio, but there is none in the file."
             )
         sound = self._bytes - found.skipped - found.unfinished
-        # What follows the last frame may be tags; more than those was sound, as in a file that was never filled.
+        # What follows the last frame may be tags; more than that is lost sound, as in a file that was never filled.
         lost = found.lost + (found.gap if found.gap > _TAGS else 0)
         if lost * found.samples > sound * self._wav.sample_rate * TOLERANCE:
             raise damaged()
 
     def _finite(self, pieces: Iterator[bytes | memoryview], width: int) -> Iterator[bytes]:
-        """Little-endian floats with those made 0 that are no sound: NaN, infinity, and numbers near the largest.
+        """Little-endian floats, where NaN, infinity and numbers near the largest, which are no sound, become 0.
 
         All of these, and nothing below 2^127, have 0x7F or 0xFF as their highest byte. One NaN would make the
-        encoder's model of hearing, and so the rest of the MP3, undefined.
+        encoder's psychoacoustic model, and so the rest of the MP3, undefined.
         """
         rest, wild = b"", 0
         for piece in pieces:

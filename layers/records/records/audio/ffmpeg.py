@@ -29,11 +29,11 @@ _CANNOT_DECODE = (183, 69)
 
 
 class FfmpegFailure(Exception):
-    """What ffmpeg said, for the log: the cause of an error."""
+    """The cause of an error, for the log: what ffmpeg wrote to stderr."""
 
 
 class Run:
-    """One run of ffmpeg: its three pipes are served by one thread, and it is gone when `convert` returns or raises."""
+    """One run of ffmpeg. One thread serves its three pipes; the process has ended when `convert` returns or raises."""
 
     def __init__(self, plan: Plan, path: Path, deadline: float) -> None:
         """path: of the MP3. deadline: a value of time.monotonic()."""
@@ -51,7 +51,7 @@ class Run:
     def convert(self, feed: Iterator[bytes | memoryview | None], meter: Meter | Excerpt) -> None:
         """Feed ffmpeg and measure the samples that the encoder gets, until it has ended or the deadline comes.
 
-        feed: the data; None where there is nothing just now, though there is more to come.
+        feed: the data; None means that nothing is ready yet, though more will come.
         """
         process = self._start()
         try:
@@ -84,7 +84,7 @@ class Run:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 cwd=self.path.parent,
-                env={"PATH": os.defpath},  # a parser of strangers' bytes needs none of our credentials
+                env={"PATH": os.defpath},  # it parses untrusted bytes, so it gets none of our credentials
                 start_new_session=True,  # so that it can be killed with all that it started
             )
         except OSError as error:

@@ -1,4 +1,4 @@
-"""How loud a recording is: its peak, its mean, whether it is silent, and the picture of it. Measured by pydub.
+"""How loud a recording is: its peak, its mean, whether it is silent, and its waveform. Measured by pydub.
 
 The only importer of pydub, which is imported at the first use: with its warnings it costs some 50 ms.
 """
@@ -21,7 +21,7 @@ SILENCE = -80.0  # dBFS: a peak below this is dither or a dead microphone
 
 _FULL_SCALE = 32768
 _MAX_BINS = 8 * PEAKS
-_PIECE = 256 * 1024  # bytes that are measured at once: so many that the processor keeps near by
+_PIECE = 256 * 1024  # bytes that are measured at once: they fit into the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,13 @@ def _audio_segment() -> type[AudioSegment]:
 class Meter:
     """Measures 16-bit PCM that arrives in pieces of any size, in constant memory, however long it becomes.
 
-    The loudest sample is kept for each of a row of equal bins. When the row is full its bins are joined in pairs, so
-    it holds 400 bins at least of all but the shortest, out of which the 200 peaks are made.
+    The loudest sample of each bin is kept; all bins are of the same length. When there are _MAX_BINS, they are joined
+    in pairs. So all but the shortest recordings have at least 400 bins, from which the 200 peaks are made.
     """
 
     def __init__(self, channels: int, expected: int = 0, start: int = 0) -> None:
-        """expected: how many samples per channel will come, if it is known. Joining bins is most of the work else.
-
-        start: the samples per channel before those that come here, which another measures; for `add`.
+        """expected: how many samples per channel will come, if that is known; otherwise joining bins takes most of the
+        time. start: the samples per channel before these, which another meter measures; for `add`.
         """
         self.frames = 0  # samples per channel so far
         self._width = 2 * channels  # bytes of a frame
@@ -82,7 +81,7 @@ class Meter:
         self._mark(pcm)
 
     def add(self, other: Meter) -> None:
-        """Take in what another has measured, of other samples of the same recording."""
+        """Add what another meter has measured of other samples of the same recording."""
         self.frames += other.frames
         self._squares += other._squares
         self._bins = [max(pair) for pair in zip_longest(self._bins, other._bins, fillvalue=0)]
@@ -114,7 +113,7 @@ class Meter:
         return Levels(round(peak, 1) + 0.0, round(mean, 1) + 0.0, peak < SILENCE)  # + 0.0: no "-0.0" in JSON
 
     def waveform(self) -> bytes:
-        """200 peaks from start to end, 0 to 255, where 255 is full scale. A shorter recording repeats its own."""
+        """200 peaks from start to end, 0 to 255, where 255 is full scale. With fewer bins, peaks are repeated."""
         count = len(self._bins)
         if not count:
             return bytes(PEAKS)
@@ -123,7 +122,7 @@ class Meter:
 
 
 class Excerpt:
-    """Passes on to a meter, of the samples that arrive, those from number `skip` on and before number `end`."""
+    """Passes on to a meter the samples from number `skip` up to, not including, number `end`."""
 
     def __init__(self, meter: Meter, channels: int, skip: int, end: int) -> None:
         self._meter = meter

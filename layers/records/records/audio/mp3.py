@@ -2,9 +2,9 @@
 
 One run of ffmpeg (of a long recording, several: `parallel`) writes the MP3 into a file: written to a pipe it would lack
 the header that tells its length. The samples that go into the encoder are counted, and measured by `levels`: 16-bit PCM
-on its way into ffmpeg, all else as ffmpeg hands it out again beside the MP3. ffmpeg's word is not taken for anything:
-exit status 0 comes with cut, empty and silently shortened files too. A conversion is done when the status is 0, ffmpeg
-has taken every byte, the samples are as many as the WAV file has, and the MP3's own frames hold exactly those samples.
+on its way into ffmpeg, everything else as ffmpeg writes it to a pipe beside the MP3. ffmpeg's exit status alone proves
+little: it is 0 for cut, empty and silently shortened files too. A conversion is done when the status is 0, ffmpeg has
+taken every byte, the samples are as many as the WAV file has, and the MP3's own frames hold exactly those samples.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def convert(
 
     data: exactly `wav.data_bytes` bytes, in pieces of any size; what its iterator raises is passed on unchanged.
     ffmpeg: the path of the program. bitrate: kbit/s a channel, constant. deadline: a value of time.monotonic() at which
-    all is given up.
-    ranges: reads the same data anywhere, and in several threads at once. Where there is that, a long recording may be
-    encoded by as many as `processes` at once; what its MP3 plays is the same.
+    the conversion is given up.
+    ranges: reads any range of the same data, in several threads at once. With it, up to `processes` encode a long
+    recording at once; its MP3 plays the same.
 
-    Raises UnplayableAudio (the decoder cannot make sense of the audio, or of a part of it), ConversionTimeout, and
-    ConversionError (ffmpeg is missing, was killed, or gave less than it must). Leaves no process behind.
+    Raises UnplayableAudio (the audio, or a part of it, cannot be decoded), ConversionTimeout, and ConversionError
+    (ffmpeg is missing, was killed, or wrote less than it must). Leaves no process behind.
     """
     plan = Plan.of(wav, bitrate, ffmpeg)
     path = directory / "audio.mp3"
@@ -89,8 +89,8 @@ def _encode(wav: Wav, plan: Plan, data: Iterable[bytes | memoryview], path: Path
 def _check_samples(wav: Wav, plan: Plan, expected: int, frames: int) -> None:
     """Raise unless as many samples came out as the `expected` that went in.
 
-    A resampler may round their number. A decoder drops what it cannot decode: beyond the tenth of a second by which
-    an MP3 may differ from its WAV file, that is not passed over in silence.
+    A resampler may round their number. A decoder drops what it cannot decode: that is an error if it is more than the
+    tenth of a second by which an MP3 may differ from its WAV file.
     """
     short = abs(frames * wav.sample_rate - expected * plan.rate)  # in units that are whole: seconds * rate * rate
     if compressed(wav):

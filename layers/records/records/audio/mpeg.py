@@ -1,7 +1,7 @@
 """MPEG audio frames (ISO/IEC 11172-3, 13818-3 and the 2.5 extension): their headers, and counting them in a stream.
 
-`wav` asks what MPEG audio inside a WAV file holds, `feed` counts the frames that go into ffmpeg, so that a decoder that
-drops a part is noticed. `mp3` asks whether what comes out is whole, and `parallel` what is inside the frames of it.
+`codecs` asks what MPEG audio inside a WAV file holds. `feed` counts the frames that go into ffmpeg, to notice when a
+decoder drops a part. `mp3` asks whether the MP3 is complete, and `parallel` compares the contents of its frames.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A layer III stream of constant bit rate as LAME lays it out, where each frame is being known by its number.
+    """A layer III stream of constant bit rate as LAME lays it out, where a frame's number tells its place.
 
     A frame has a whole number of bytes, so some have a byte of padding: never the first, and from then on whenever
     the stream would else fall behind its bit rate (`slot_lag` in LAME's encoder.c). rate: Hz; kbits: kbit/s in all.
@@ -202,7 +202,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a decoder makes sound of in a frame, however the frames lie in the stream.
+    """What a decoder makes sound of in a frame, wherever its bytes are in the stream.
 
     header: without the bit for padding. reservoir: main_data_begin, by how many bytes the main data begins before
     the frame. side: the rest of the side information. main: the main data up to its last bit; None where it begins
@@ -277,8 +277,7 @@ class Bodies:
 
 # --- The Info frame --------------------------------------------------------------------------------------------------
 
-# What ffmpeg puts before it: an ID3v2.4 tag with nothing in it. It stays, since it is by it that programs know an MP3
-# of few frames for one.
+# What ffmpeg puts before it: an empty ID3v2.4 tag. It stays, since programs recognise an MP3 of few frames by it.
 EMPTY_ID3 = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)
 
 _TAG_BYTES = 156  # of the Xing header with LAME's extension

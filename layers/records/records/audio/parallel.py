@@ -1,4 +1,4 @@
-"""A long recording on all the processors: its regions are encoded side by side, and their MP3 streams joined.
+"""A long recording on all the processors: its regions are encoded in parallel, and their MP3 streams joined.
 
 What the joined stream decodes to is, to the sample, what one encoder would have made of the whole recording. An
 encoder that begins in the middle makes other frames at first than one that comes from the beginning, because there
@@ -108,8 +108,8 @@ class Encoder:
             raise ConversionError
 
     def _join(self) -> None:
-        """Append to the first region's file what is used of the others', so that no more than one of these is twice on
-        the disk."""
+        """Append the used frames of the other regions to the first region's file; at most one region is on the disk
+        twice."""
         first = self._regions[0]
         used, cuts = [first], [0]
         while (after := used[-1].after) and used[-1].joined():

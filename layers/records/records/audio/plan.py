@@ -1,4 +1,4 @@
-"""What is to be done: the MP3 that a WAV file becomes, and ffmpeg's command line for it."""
+"""How a WAV file is converted: the MP3 that it becomes, and ffmpeg's command line for it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MPEG1_KBITS = frozenset((32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 2
 _MPEG2_KBITS = frozenset((8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160))
 _MP3_RATES = {22050: _MPEG2_KBITS, 24000: _MPEG2_KBITS, 32000: _MPEG1_KBITS, 44100: _MPEG1_KBITS, 48000: _MPEG1_KBITS}
 
-# What each speaker gives to the left and the right, in the order of the bits of dwChannelMask (mmreg.h): ITU-R
-# BS.775's 0.7 for the centre and the surrounds, as ffmpeg's own downmix has it. Unlike there the low-frequency
-# channel is heard, so that a recording with sound in that channel alone does not turn into silence.
+# The gain of each speaker to the left and the right, in the order of the bits of dwChannelMask (mmreg.h): ITU-R
+# BS.775's 0.7 for the centre and the surrounds, as in ffmpeg's own downmix. Unlike ffmpeg's, this one includes the
+# low-frequency channel, so that a recording with sound in that channel alone does not turn into silence.
 _HALF, _NEAR = 0.5, 0.7071
 _SPEAKERS = (
     (1.0, 0.0),  # front left
@@ -52,10 +52,10 @@ _DEFAULT_SPEAKERS = {3: 0x00B, 4: 0x107, 5: 0x037, 6: 0x03F, 7: 0x70F, 8: 0x63F}
 class Plan:
     """The MP3 that a WAV file becomes.
 
-    rate: Hz. kbits: kbit/s in all. filters: ffmpeg's, up to the encoder. max_duration: s, no more than which can come.
-    flow: bytes for a second of sound, of those that go in and those that come out whichever are more. header: of the
-    WAV file that ffmpeg gets. direct: the encoder has the file's own samples, so that these can be measured.
-    divisible: what the encoder has of a part of the data depends on nothing before that part.
+    rate: Hz. kbits: kbit/s in all. filters: ffmpeg's, up to the encoder. max_duration: s, the most that the MP3 can
+    have. flow: bytes for a second of sound, in or out, whichever is more. header: of the WAV file that ffmpeg gets.
+    direct: the encoder gets the file's own samples, so these can be measured. divisible: the samples that the encoder
+    gets for a part of the data depend on nothing before that part.
     """
 
     codec: str
@@ -79,7 +79,7 @@ class Plan:
         mixed = [*([_downmix(wav)] if wav.channels > 2 else []), *_resample(wav, rate)]
         filters = [
             *_trim(wav),
-            # Floats above full scale are clipped before all else; and 16 bits are too few to mix and to resample in.
+            # Floats above full scale are clipped first; and 16 bits are too few for mixing and resampling.
             *(["aformat=sample_fmts=s32|s32p"] if mixed or wav.codec not in INTEGERS else []),
             *mixed,
             f"aformat=sample_fmts=fltp:channel_layouts={'mono' if channels == 1 else 'stereo'}",
@@ -91,7 +91,7 @@ class Plan:
         return cls(
             *(wav.codec, rate, channels, kbits, ",".join(filters), duration, flow, wav.header, ffmpeg),
             direct=wav.codec == "pcm_s16le" and not mixed,
-            # Of floats, those that are no sound are counted over the whole.
+            # In floats, `feed` counts the NaNs of the whole recording.
             divisible=not compressed(wav) and not wav.codec.startswith("pcm_f") and rate == wav.sample_rate,
         )
 
@@ -115,10 +115,10 @@ class Plan:
 
 
 def mp3_rate(source: int, kbits: int) -> int:
-    """The sample rate of the MP3 in Hz: the WAV file's own where that can be, else one that loses nothing of it, else
-    one of the two highest.
+    """The sample rate of the MP3 in Hz: the WAV file's own if MP3 has it, else a higher one, else one of the two
+    highest.
 
-    A rate that the source's divides, or that divides the source's, is resampled best and fastest, so it is preferred.
+    A multiple or a divisor of the source's rate is resampled best and fastest, so it is preferred.
     """
     legal = [rate for rate, allowed in _MP3_RATES.items() if kbits in allowed]
     if not legal:
@@ -136,12 +136,12 @@ def _trim(wav: Wav) -> list[str]:
 
 
 def compressed(wav: Wav) -> bool:
-    """Whether there is a decoder to speak of, that may fail."""
+    """Whether the data is compressed, so that decoding it may fail."""
     return not wav.codec.startswith("pcm_")
 
 
 def _resample(wav: Wav, rate: int) -> list[str]:
-    """To the MP3's rate. The resampler gives nothing for a sound that is shorter than its filter, so that is padded."""
+    """To the MP3's rate. A sound shorter than the resampler's filter is padded, or nothing would come out."""
     if wav.sample_rate == rate:
         return []
     if wav.frames is None or wav.frames >= _RESAMPLER_LEAST:

@@ -1,4 +1,4 @@
-"""The chunks of a RIFF file, found by random access and in bounded work; what their bytes mean is for others.
+"""The chunks of a RIFF file, found by random access and in bounded work; other modules interpret them.
 
 Sources: Microsoft and IBM, "Multimedia Programming Interface and Data Specifications 1.0", 1991; RF64 and BW64
 (`ds64`): EBU Tech 3306, ITU-R BS.2088.
@@ -32,7 +32,7 @@ Order = Literal["little", "big"]
 
 
 class File(Protocol):
-    """What is used of a binary file object."""
+    """The methods of a binary file object that are used."""
 
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
     def read(self, size: int, /) -> bytes: ...
@@ -129,7 +129,7 @@ def walk(reader: Reader, offset: int, order: Order) -> Chunks:
 def _check_no_more_data(reader: Reader, offset: int, order: Order) -> None:
     """Raise UnplayableAudio where a second `data` chunk follows: its sound would be lost.
 
-    Whatever follows the sound and is not a chunk that is known is not looked at.
+    The search ends at the first chunk that is not known.
     """
     for _ in range(_MAX_CHUNKS):
         head = reader.at(offset, 8)

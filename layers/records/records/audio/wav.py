@@ -1,7 +1,7 @@
-"""What a WAV file says of itself: accepted, with all that the conversion needs, or refused with the reason.
+"""Whether a WAV file is accepted, with all that the conversion needs of its header, or refused, with the reason.
 
-ffmpeg is later given a header of our own (`Wav.header`) and the bytes of the data chunk: it never sees what the sender
-wrote around them.
+ffmpeg later gets a header of our own (`Wav.header`) and the bytes of the data chunk, never what the sender wrote around
+them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Wav:
     codec: the name of ffmpeg's decoder. bits: of one stored sample (0: the codec has none). block_align: bytes of
     the smallest piece that decodes by itself. data_bytes: what is there and decodes, from data_offset on.
     truncated: the data chunk declares more. frames: samples per channel, and duration, in seconds: both None for
-    MPEG audio, where only decoding tells. expected: the duration, or what it is if the bit rate stays as it begins.
+    MPEG audio, where only decoding tells. expected: the duration, estimated for MPEG audio by its first bit rate.
     speakers: the channel mask of dwChannelMask, 0 where there is no good one. b_format: the channels
     are ambisonic W, X, Y … header: a WAV header of our own for `data_bytes` of data.
     """
@@ -107,7 +107,7 @@ def _extent(coding: Coding, length: int, fact: int | None) -> tuple[int, int | N
 
 
 def _header(coding: Coding, order: riff.Order) -> bytes:
-    """The smallest WAV header for this coding, of unknown length, as a program writes it that streams."""
+    """The smallest WAV header for this coding, of unknown length, as streaming programs write it."""
     prefix, riff = ("<", b"RIFF") if order == "little" else (">", b"RIFX")
     fmt = struct.pack(
         prefix + "HHIIHH",
