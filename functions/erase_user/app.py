@@ -1,4 +1,4 @@
-"""Deletes what there is of users who asked to be erased, until there is nothing left."""
+"""Delete all data of users who asked to be erased, pass by pass until nothing is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GET and HEAD /record: the MP3 itself or a redirect to it; or, as JSON, what is known of the recording."""
+"""GET and HEAD /record: the MP3 itself, a redirect to it, or the record as JSON."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from records.responses import RETRY_AFTER_PENDING, base_url, error_body, json_re
 from records.settings import MAX_INLINE_BYTES
 from records.users import User
 
-# The record may be deleted: then nobody's cache may play it for longer than this.
+# A cache may still play a deleted recording for as long as this.
 CACHE = "private, max-age=3600"
 MAX_WAIT = 20  # s
 SPARE_SECONDS = 3  # of the function's time: what comes after a wait
 
 Read = TypeVar("Read")
 
-# Without pydantic, since this is the function that is called most: its two parameters are read by hand.
+# Without pydantic, for a faster cold start of the function that is called most.
 app = api.resolver(validate=False)
 
 
@@ -34,7 +34,7 @@ _ETAG = {"ETag": openapi.header("The MP3's SHA-256, in quotes.", f'"{"60303ae2" 
 _HEADERS = _ETAG | {
     "Accept-Ranges": openapi.header("The unit of ranges.", "bytes"),
     "Content-Disposition": openapi.header("`attachment`, with the recording's name.", 'attachment; filename="1.mp3"'),
-    "Cache-Control": openapi.header("A deleted recording plays on for no longer than this.", CACHE),
+    "Cache-Control": openapi.header("How long a client may keep the MP3.", CACHE),
 }
 _SIGNED = "https://records-example.s3.eu-central-1.amazonaws.com/records/…?X-Amz-Signature=…"
 _PAGE = f"{record.SERVICE}/listen?{record.QUERY}"
@@ -155,7 +155,7 @@ def _json(event: Event, recording: Recording) -> Response[Any]:
 
 
 def _is_owner(event: Event, recording: Recording) -> bool:
-    """Only the owner may hold a function for seconds; whoever else has the link polls."""
+    """Whether the request has the owner's token. Only the owner may occupy a function for seconds; others poll."""
     try:
         User.authenticate(int(recording.user), bearer_token(event))
     except InvalidCredentials:
@@ -209,7 +209,7 @@ def _bytes(recording: Recording, size: int, wanted: tuple[int, int] | None, head
 
 
 def _stored(recording: Recording, read: Callable[[str], Read]) -> Read:
-    """What `read` finds of a ready recording's MP3. Raises RecordNotFound, Unavailable."""
+    """What `read` returns for a ready recording's MP3. Raises RecordNotFound, Unavailable."""
     try:
         return read(recording.mp3_key())
     except storage.ObjectNotFound:

@@ -27,7 +27,7 @@ PAGE, PLAYER = (
 BARS = 100  # of the waveform
 HEIGHT = 40  # of its picture, in the picture's own units
 
-# Marks that turn the direction of text: in a name they could reverse the rest of a line (Unicode UAX 9, 2.8).
+# Marks that change the direction of text: in a name they could reverse the rest of a line (Unicode UAX 9, 2.8).
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 WORDS: dict[str, dict[str, str]] = {
@@ -111,7 +111,7 @@ def listen() -> Response[Any]:
 
 
 def _not_found(_: Exception) -> Response[Any]:
-    """A link that was cut when it was copied is no mistake that a person could read of in JSON."""
+    """A page for a link that leads to no recording, perhaps because it was not copied whole."""
     words = WORDS[_language()]
     return _page(404, words["missing"], _message(words["missing"], words["missing_why"]))
 

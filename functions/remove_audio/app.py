@@ -1,5 +1,5 @@
-"""Audio that no row names goes: at once when its row is removed (its time to live ended, or somebody deleted it), and a
-quarter of an hour after it was stored by an attempt that was killed, or whose row was removed meanwhile."""
+"""Delete audio that no row names: at once when its row is removed (it expired, or somebody deleted it), and a quarter
+of an hour after it was stored by an attempt that was killed, or whose row was removed meanwhile."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def _remove_audio(image: dict[str, Any]) -> None:
 
 
 def _remove_if_unnamed(key: str) -> None:
-    """Delete an MP3 unless its row is ready with it. The queue delays an event for longer than any attempt lives, so
-    whoever stored it has committed its row by now, or never will."""
+    """Delete an MP3 unless its row is ready and names it. The queue delays an event for longer than any attempt runs,
+    so the attempt that stored it has committed its row by now, or never will."""
     _, user, record_id, *_ = key.split("/")
     row = Recording.read(int(user), record_id)
     if row is None or row.status != READY or row.mp3_key() != key:

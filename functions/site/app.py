@@ -1,8 +1,8 @@
-"""The pages: `/` for people, `/docs` and `/openapi.json` for programmers; and the answer where nobody else has one.
+"""The pages: `/` for people, `/docs` and `/openapi.json` for programmers; and 404 and 405 for all other addresses.
 
-The API's `$default` route leads here, so a path that the service does not know, or knows by another method, arrives
-here too and is answered with the contract's JSON. Only the files of a fixed table are ever read: no part of a request
-becomes a path. A file's address carries a digest of all of them (`/assets/<version>/page.js`), so that it may be kept
+The API's `$default` route leads here, so a path that the service does not know, or knows only with another method,
+arrives here too and gets the contract's JSON. Only the files of a fixed table are ever read: no part of a request
+becomes a path. A file's address has a digest of all files in it (`/assets/<version>/page.js`), so caches may keep it
 for ever; the modules of the page import each other by relative addresses and so stay within one version.
 """
 
@@ -51,8 +51,8 @@ class Document(NamedTuple):
 
 @cache
 def methods() -> dict[str, str]:
-    """The methods of every address, by the API's own document. What the API routes elsewhere never comes here; what
-    comes is the other methods."""
+    """The methods of every address, by the OpenAPI document. Requests with these methods go to other functions; those
+    with any other method arrive here."""
     paths = json.loads((STATIC / "openapi.json").read_bytes())["paths"]
     documented = {
         path: ", ".join(sorted(method.upper() for method in operations)) for path, operations in paths.items()
@@ -132,7 +132,7 @@ def answer(status: int, headers: Mapping[str, str], body: bytes = b"") -> dict[s
         "headers": {
             **CROSS_ORIGIN,
             "x-content-type-options": "nosniff",
-            "referrer-policy": "no-referrer",  # a record's link is the permission to hear it: it is told to nobody
+            "referrer-policy": "no-referrer",  # whoever has a record's link can listen
             **headers,
         },
         "body": base64.b64encode(body).decode(),
@@ -147,7 +147,7 @@ def error(status: int, code: str, message: str, head: bool, **headers: str) -> d
 
 
 def send(name: str, cache_control: str, request: Mapping[str, str], head: bool) -> dict[str, Any]:
-    """A file, gzipped for who accepts that; `304` for who has it already."""
+    """A file, gzipped if the client accepts that; `304` if the client has it already."""
     found = document(name)
     gzipped = accepts_gzip(request.get("accept-encoding", ""))
     headers = {
