@@ -5,7 +5,7 @@
 
 # Tools of this size take twice as long without their bytecode.
 unexport PYTHONDONTWRITEBYTECODE
-# What is said to this Makefile (PYTHON=...) is not said to those of the layers, which SAM calls.
+# Variables of this Makefile's command line (PYTHON=...) must not reach the layers' Makefiles, which SAM calls.
 MAKEOVERRIDES =
 
 PORT = 8000
@@ -19,7 +19,7 @@ PY = .venv/bin/python
 # SAM CLI looks for uv on PATH, and counts its calls for AWS unless it is told not to.
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} .sam/bin/sam
 PYTEST = $(PY) -m pytest
-# A worker more than processors: some tests wait more than they compute. A module's tests stay together.
+# One worker more than there are processors: some tests wait more than they compute. A module's tests stay together.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PARALLEL = -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
@@ -70,7 +70,7 @@ ffmpeg: $(LOCAL)
 		echo "Fetching an ffmpeg ..."; \
 		RECORDS_FFMPEG=kept LAYER_ARCHITECTURE=host $(PY) layers/ffmpeg/build.py layer .local/ffmpeg; }
 
-check: $(INSTALLED) .lint/.installed ## Look at the code and the template without running them
+check: $(INSTALLED) .lint/.installed ## Lint the code and the template, and check the types
 	@echo "Checking the code, its types and the template ..."
 	@$(MAKE) --no-print-directory --jobs=$(WORKERS) --output-sync=target code types template
 
@@ -86,7 +86,7 @@ template: .lint/.installed
 	@.lint/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml cdn.yaml
 	@.lint/bin/checkov --config-file .checkov.yaml
 
-lint-web: ## Look at the page's scripts and at the OpenAPI document (needs Node.js and npm)
+lint-web: ## Lint the page's scripts and the OpenAPI document (needs Node.js and npm)
 	@npm install --prefix tests/web --silent --no-audit --no-fund
 	@tests/web/node_modules/.bin/eslint --config tests/web/eslint.config.js functions/site/static
 	@tests/web/node_modules/.bin/redocly lint functions/site/static/openapi.json
@@ -118,7 +118,7 @@ soak: $(INSTALLED) ## Try what breaks it at full length: a million fuzzed WAV fi
 		tests/build/reproducible.py
 	@JOINED_RECORDINGS=200 $(PYTEST) tests/unit/test_parallel.py
 
-load: $(INSTALLED) ## 5000 requests from 32 clients against a local cloud, every answer checked
+load: $(INSTALLED) ## Send 5000 requests from 32 clients to a local cloud, and check every response
 	@$(PY) -m benchmarks.load
 
 bench: $(INSTALLED) ## Measure: some ten minutes of a quiet machine (the server beside needs PostgreSQL)
@@ -126,7 +126,7 @@ bench: $(INSTALLED) ## Measure: some ten minutes of a quiet machine (the server 
 	@$(PY) -m local.run --build
 	@$(PY) -m benchmarks
 
-mutants: $(INSTALLED) ## Take out each guard, one by one, and see a test go red
+mutants: $(INSTALLED) ## Take out each guard, one by one, and expect a test to fail
 	@$(PY) -m local.run --build
 	@$(PY) -m tests.support.mutants
 

@@ -1,4 +1,4 @@
-"""A private AWS with the stack in it: MiniStack plays AWS on loopback, `sam deploy` deploys the template to it.
+"""A private AWS with the stack in it: MiniStack emulates AWS on loopback, `sam deploy` deploys the template to it.
 
 `make run` (local/run.py) keeps one in the foreground; the end-to-end tests use `Cloud` as a context manager.
 """
@@ -168,9 +168,9 @@ class Cloud:
         raise CloudError(f"{self.log_tail()}\n\nThe emulator did not come up; the end of its log is above.")
 
     def deploy(self, template: Path | None = None, stamp: str | None = None) -> None:
-        """Build, and deploy with `sam deploy` unless the stack is there and is of these sources and parameters.
+        """Build, and deploy with `sam deploy` unless the stack has these sources and parameters already.
 
-        `template`: another one than the built one, beside it; `stamp` then says which it is."""
+        `template`: another one than the built one, in the same folder; `stamp` then identifies it."""
         if template is None:
             build(self.report)
         ffmpeg = self.folder / "ffmpeg"  # a link of our own: the next build replaces the original while we run

@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop(BaseException):
-    """Somebody wants this process to end."""
+    """A signal asks this process to end."""
 
 
 def stop_on_signals() -> None:

@@ -1,7 +1,7 @@
 """`make run`: the whole stack on this machine, in the foreground until Ctrl-C.
 
-A stack is known by its port: its data stay in .local/<port>/ and are there again the next time. What SAM built stays in
-.local/build/, for all of them.
+Each port has its own stack, whose data stays in .local/<port>/ for the next run. All of them share what SAM built, in
+.local/build/.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from local.sample import write_sample
 
 
 def curl_lines(cloud: Cloud) -> Iterator[str]:
-    """Three commands that hand over to one another in files, so that each can be pasted on its own."""
+    """Three commands that pass results on in files, so that each can be pasted on its own."""
     user, record, sample = (cloud.folder / name for name in ("user.json", "record.json", "sample.wav"))
     write_sample(sample)
     field = r"""sed -E 's/.*"{}": *"?([^",}}]+).*/\1/' '{}'""".format

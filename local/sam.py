@@ -47,8 +47,8 @@ def fingerprint(template: Path = ROOT / "template.yaml") -> str:
 def build(report: Report, thorough: bool = False) -> None:
     """`sam build` into .local/build, unless what is there is of these sources. Two processes may call it at once.
 
-    `thorough`: with an ffmpeg built from source where this machine can, which takes a minute once. Otherwise it is that
-    one where it was built before, else the one out of a wheel, which is there at once."""
+    `thorough`: with an ffmpeg built from source if this machine can do that, which takes a minute, once. Otherwise with
+    one that was built from source before, else with the one of a wheel, which takes no time."""
     BUILD.mkdir(parents=True, exist_ok=True)
     stamp = BUILD / "fingerprint"
     ffmpeg = os.environ.get("RECORDS_FFMPEG") or ("auto" if thorough else "kept")
@@ -68,8 +68,8 @@ def build(report: Report, thorough: bool = False) -> None:
 
 
 def _is_right(had: str, wanted: str) -> bool:
-    """Whether the ffmpeg that was built, from `source` or out of a `wheel`, is what a build would make of it now: where
-    a compiler was installed since, it is another one."""
+    """Whether the ffmpeg that was built (`source` or `wheel`) is the one that a build would choose: it is not where a
+    compiler was installed since."""
     if had == "wheel" and wanted == "auto":
         with tempfile.TemporaryDirectory() as folder:
             return had == _origin(_ffmpeg_layer(Path(folder)))

@@ -1,7 +1,7 @@
-"""`make deploy STAGE=...`: build, deploy to AWS, try it out. `make destroy STAGE=...`: take it away again.
+"""`make deploy STAGE=...`: build, deploy to AWS, try it out. `make destroy STAGE=...`: delete it.
 
-A stage is a table of samconfig.toml; its Architecture and Runtime (or the template's defaults) are what is built for.
-AWS is reached as by every AWS tool: AWS_PROFILE, AWS_REGION, keys in the environment.
+A stage is a table of samconfig.toml; the build is for its Architecture and Runtime (or the template's defaults).
+Credentials and region come from where every AWS tool reads them: AWS_PROFILE, AWS_REGION, keys in the environment.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from local.sample import write_sample
 DEFAULTS = {"Architecture": "arm64", "Runtime": "python3.13"}  # the template's
 BUILT = ROOT / ".aws-sam/build"
 SAM = str(ROOT / ".sam/bin/sam")
-# A stack of which nothing was ever used: AWS takes no update of it, and what its first creation left goes with it.
+# A stack whose first creation failed: AWS refuses to update it, and nothing in it was ever used.
 NEVER_CREATED = ("REVIEW_IN_PROGRESS", "CREATE_FAILED", "ROLLBACK_FAILED", "ROLLBACK_COMPLETE")
 REFUSED_CREDENTIALS = (
     *("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"),

@@ -1,6 +1,6 @@
 """Write the OpenAPI document of the whole service: `python -m scripts.openapi` (make openapi).
 
-Everything in it stands at the functions' routes and in their models; here it is joined.
+The functions' routes and models say everything that is in it; this only joins them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Put a static ffmpeg into the layer: built from source, or out of a wheel where that cannot be.
+"""Put a static ffmpeg into the layer: built from source, or from a wheel where it cannot be built.
 
     build.py layer DIRECTORY   write bin/ffmpeg and share/ffmpeg/ (licences, build.json) into DIRECTORY
     build.py check DIRECTORY   say in a line what is in DIRECTORY; fail unless it is for LAYER_ARCHITECTURE, and
@@ -42,7 +42,7 @@ def way() -> str:
 
 
 def obtain() -> tuple[Path, str | None]:
-    """The folder with the ffmpeg that is wanted, and why it is not one built from source, where that was tried."""
+    """The folder with the requested ffmpeg and, if a build from source was tried and failed, why."""
     system, architecture = wanted()
     why = None
     if way() != "wheel":

@@ -1,4 +1,4 @@
-"""The finished binaries that are kept on this machine, and small things about files."""
+"""The cache of finished binaries on this machine, and helpers for files."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def host_architecture() -> str:
 
 
 def host_features() -> set[str]:
-    """What this machine's processor can do, in the kernel's words."""
+    """The features of this machine's processor, by the kernel's names."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

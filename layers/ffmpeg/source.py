@@ -152,7 +152,7 @@ def compile_lame(source: Path, flags: list[str], toolchain: Toolchain) -> None:
 
 
 def run(*command: str, cwd: Path) -> None:
-    """Run a step of the build with an environment that changes nothing in what comes out. Raises NotPossible."""
+    """Run a step of the build in an environment that does not influence the binary. Raises NotPossible."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(cwd), "LC_ALL": "C", "TZ": "UTC", "SOURCE_DATE_EPOCH": "1"}
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     done = subprocess.run(command, check=False, cwd=cwd, env=environment, **pipes)

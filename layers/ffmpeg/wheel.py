@@ -1,4 +1,4 @@
-"""ffmpeg out of the wheel `imageio-ffmpeg`, where it cannot be built."""
+"""ffmpeg from the wheel `imageio-ffmpeg`, where it cannot be built."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""MiniStack, with what it does otherwise than AWS put right, and the public port of `make run`."""
+"""MiniStack, patched where it differs from AWS, and the public port of `make run`."""

@@ -1,8 +1,9 @@
-"""The HTTP application on both of the emulator's ports: what each lets through to MiniStack.
+"""The HTTP application on both of the emulator's ports: which requests each passes on to MiniStack.
 
-The public port is for clients of the service, so for anybody's web page: the API, and on the bucket's objects what a
-signed address or a signed form allows. The AWS port is for the functions, `sam deploy` and the tests: only requests
-that are signed with a key of this run. MiniStack itself checks no signature of the account's root.
+The public port is for clients of the service, and so for any web page: it takes requests to the API, and those to the
+bucket's objects that a signed address or a signed form allows. The AWS port is for the functions, `sam deploy` and the
+tests: it takes only requests that are signed with a key of this run. MiniStack itself does not check the signatures of
+the account's root.
 """
 
 from __future__ import annotations
