@@ -6,8 +6,10 @@ dark.addEventListener('change', shade);
 shade();
 
 fetch('/openapi.json').then((answer) => answer.json()).then((spec) => {
-  // A key that is filled in would be everybody's: the second to try it out would be refused.
-  for (const parameter of spec.paths['/users'].post.parameters) delete parameter.example;
+  // A key that is filled in would be that of every request: the second would be refused, or get the first one's response.
+  for (const { post } of Object.values(spec.paths)) {
+    for (const parameter of post?.parameters ?? []) if (parameter.name === 'Idempotency-Key') delete parameter.example;
+  }
   SwaggerUIBundle({
     spec,
     dom_id: '#docs',
