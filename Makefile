@@ -113,7 +113,7 @@ soak: $(INSTALLED) ## Try what breaks it at full length: a million fuzzed WAV fi
 	@$(PY) -m tests.fuzz.fuzz_wav -runs=1000000
 	@SOAK=1 FUZZ_EXAMPLES=5000 SCHEMA_EXAMPLES=500 $(PYTEST) -s \
 		tests/fuzz/test_wav_structure.py tests/integration/test_schema.py tests/integration/test_faults.py \
-		tests/integration/test_interleavings.py \
+		tests/integration/test_interleavings.py tests/integration/test_interleaved_parts.py \
 		tests/e2e/test_emulator.py tests/e2e/test_readme_client.py tests/e2e/test_many_recordings.py \
 		tests/build/reproducible.py
 	@JOINED_RECORDINGS=200 $(PYTEST) tests/unit/test_parallel.py

@@ -30,6 +30,8 @@ class StandIn:
     def __init__(self) -> None:
         self.tables: dict[str, dict[tuple[str, ...], Item]] = {name: {} for name in KEYS}
         self.objects: dict[str, bytes] = {}
+        self.uploads: dict[str, tuple[str, dict[int, bytes]]] = {}  # in parts, unfinished: the key, the parts
+        self._begun = 0
         self.removed: list[Item] = []
         self.before: Callable[[str, dict[str, Any]], None] = lambda _operation, _arguments: None
 
@@ -122,15 +124,53 @@ class StandIn:
         return {"Body": BytesIO(piece), **about}
 
     def _etag(self, key: str) -> str:
-        return f'"{hashlib.md5(self.objects[key], usedforsecurity=False).hexdigest()}"'
+        return _etag(self.objects[key])
 
     def _DeleteObject(self, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N802, N803
         self.objects.pop(Key, None)
         return {}
 
+    def _CreateMultipartUpload(self, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N802, N803
+        self._begun += 1
+        self.uploads[f"upload-{self._begun}"] = (Key, {})
+        return {"UploadId": f"upload-{self._begun}"}
+
+    def _parts(self, upload_id: str, operation: str) -> dict[int, bytes]:
+        if upload_id not in self.uploads:
+            raise _error("NoSuchUpload", operation)
+        return self.uploads[upload_id][1]
+
+    def upload_part(self, upload_id: str, number: int, body: bytes) -> bool:
+        """What a client does itself, with a signed address. Returns whether there is such an upload."""
+        if upload_id in self.uploads:
+            self.uploads[upload_id][1][number] = body
+        return upload_id in self.uploads
+
+    def _ListParts(self, UploadId: str, **_: Any) -> dict[str, Any]:  # noqa: N802, N803
+        found = sorted(self._parts(UploadId, "ListParts").items())
+        parts = [{"PartNumber": number, "Size": len(body), "ETag": _etag(body)} for number, body in found]
+        return {"IsTruncated": False, "Parts": parts}
+
+    def _CompleteMultipartUpload(self, Key: str, UploadId: str, MultipartUpload: Any, **_: Any) -> dict[str, Any]:  # noqa: N802, N803
+        held, asked = self._parts(UploadId, "CompleteMultipartUpload"), MultipartUpload["Parts"]
+        if any(_etag(held.get(part["PartNumber"], b"")) != part["ETag"] for part in asked):
+            raise _error("InvalidPart", "CompleteMultipartUpload")
+        self.objects[Key] = b"".join(held[part["PartNumber"]] for part in asked)
+        del self.uploads[UploadId]
+        return {}
+
+    def _AbortMultipartUpload(self, UploadId: str, **_: Any) -> dict[str, Any]:  # noqa: N802, N803
+        self._parts(UploadId, "AbortMultipartUpload")
+        del self.uploads[UploadId]
+        return {}
+
     def _ListObjectsV2(self, Prefix: str, **_: Any) -> dict[str, Any]:  # noqa: N802, N803
         found = sorted(key for key in self.objects if key.startswith(Prefix))
         return {"IsTruncated": False, "Contents": [{"Key": key} for key in found]} if found else {"IsTruncated": False}
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
 
 
 def _error(code: str, operation: str) -> ClientError:
