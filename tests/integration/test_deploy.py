@@ -33,6 +33,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.delenv("CDN_SECRET", raising=False)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
@@ -243,3 +244,9 @@ def test_nothing_is_deleted_unless_the_name_is_typed(
     said = capsys.readouterr()
     assert (said.out.rstrip("\n"), said.err) == (ASKED, "\nNothing was deleted.\n")
     assert what_is_there() == (sorted([*TABLES, OTHERS]), [BUCKET])
+
+
+def test_the_secret_of_cloudfront_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "CdnSecret" not in Stage("dev").parameters
+    monkeypatch.setenv("CDN_SECRET", "s" * 32)
+    assert Stage("dev").parameters["CdnSecret"] == "s" * 32
