@@ -486,8 +486,6 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
 });
 navigator.serviceWorker?.register('/sw.js').catch(() => {}); // the page does without
 
-byId('loading').remove();
-byId('booth').hidden = false;
 greet();
 const kept = [];
 for (const item of await store.items()) {
@@ -497,6 +495,8 @@ for (const item of await store.items()) {
 }
 for (const item of kept) show(item);
 frame();
+byId('loading').remove();
+byId('booth').hidden = false; // with what is above it: nothing moves
 for (const item of kept) goOn(item);
 await who.takeOver();
 load();
