@@ -21,7 +21,7 @@ import soundfile
 pytest.importorskip("playwright", reason="playwright is not installed")
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Dialog, Error, Locator, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Error, Locator, Page, Request, Response, Route, expect
 
 from tests.e2e.browser import CHROMIUM, Line, Visit, chromium, speech, tone
 from tests.support.client import HttpClient
@@ -90,12 +90,13 @@ def open_page(browser: Browser, base_url: str) -> Iterator[Open]:
             # When a network interface of the machine comes or goes (a container's, say), Chromium fails what it loads.
             try:
                 visit.page.goto(path)
+                # Twice the same address with a fragment is not loaded twice: its scripts have run once this has gone.
+                visit.page.locator("#loading").wait_for(state="detached", timeout=TIMEOUT / 3)
             except Error as error:
-                if attempt == 2 or "ERR_NETWORK_CHANGED" not in error.message:
+                if attempt == 2 or not ("ERR_NETWORK_CHANGED" in error.message or "Timeout" in error.message):
                     raise
             else:
-                if not visit.page.locator("#loading").count():
-                    break
+                break
         return visit
 
     yield open_page
@@ -125,9 +126,15 @@ def sign_up(visit: Visit, name: str = "Anna") -> Visit:
         }""",
         name,
     )
-    visit.page.reload()
+    with visit.page.expect_response(listed):
+        visit.page.reload()
     expect(visit.page.locator("#my-name")).to_have_text(name)
     return visit
+
+
+def listed(answer: Response | Request) -> bool:
+    """Whether it is about the list of what the account has."""
+    return answer.url.partition("?")[0].endswith("/records") and getattr(answer, "request", answer).method == "GET"
 
 
 def items(visit: Visit) -> Locator:
@@ -183,6 +190,7 @@ def choose(visit: Visit, *files: Path | dict[str, Any]) -> None:
         visit.page.locator("#send-all").click()
     else:
         waiting.click()
+    expect(waiting).to_have_count(0)
 
 
 def named(visit: Visit, name: str) -> Locator:
@@ -918,6 +926,51 @@ def test_a_hundred_recordings(open_page: Open) -> None:
     expect(page.locator("#list .day")).to_have_count(1)
     page.get_by_role("searchbox", name="Search").fill("nothing like it")
     expect(page.locator("#none-found")).to_have_text("No recording has this name.")
+
+
+def test_a_list_that_is_older_than_what_was_sent_meanwhile(open_page: Open, wavs: Path, base_url: str) -> None:
+    """What became ready while the list was on its way is not in it, and has not been deleted for that."""
+    visit = sign_up(open_page())
+    page = visit.page
+    user = page.evaluate("JSON.parse(localStorage.getItem('records.identity'))")
+    address = f"/records?user_id={user['id']}&name=other.wav"
+    headers = {"Authorization": f"Bearer {user['token']}", "Content-Type": "audio/wav"}
+    assert HttpClient(base_url).request("POST", address, headers, (wavs / "short.wav").read_bytes()).status == 201
+    held: list[Route] = []
+    page.route("**/records?*", lambda route: held.append(route) if listed(route.request) else route.continue_())
+    with page.expect_request(listed):
+        page.reload()
+    wait_until(page, lambda: bool(held))
+    older = held[0].fetch()
+    choose(visit, wavs / "short.wav")
+    ready(named(visit, "short"))
+    held[0].fulfill(response=older)
+    ready(named(visit, "other"))
+    expect(items(visit)).to_have_count(2)
+
+
+def test_a_list_with_what_is_still_being_sent(open_page: Open, wavs: Path) -> None:
+    """The service has the recording before its answer has arrived here: it is shown once all the same."""
+    visit = sign_up(open_page())
+    page = visit.page
+    held: list[Route] = []
+    page.route("**/records?*", lambda route: held.append(route))
+    with page.expect_request(listed):
+        page.reload()
+    choose(visit, wavs / "short.wav")
+    wait_until(page, lambda: len(held) == 2)
+    list_, sent = held
+    answer = sent.fetch()
+    list_.continue_()
+    expect(items(visit)).to_have_count(2)
+    sent.fulfill(response=answer)
+    expect(items(visit)).to_have_count(1)
+    ready(items(visit).first)
+    page.unroute("**/records?*")
+    with page.expect_response(listed):
+        page.reload()
+    ready(items(visit).first)
+    expect(items(visit)).to_have_count(1)
 
 
 def test_sizes_and_dates(open_page: Open) -> None:

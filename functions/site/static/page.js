@@ -116,6 +116,9 @@ function frame() {
 /** An item has changed: it is kept, shown, and the other tabs are told. `kept: false`: only its progress has. */
 async function changed(item, { kept = true } = {}) {
   if (item.removed) return;
+  // The account's list may have told of it before the answer to its sending did.
+  const told = item.source !== 'service' && item.record && list.get(item.record.id);
+  if (told) unlist(told.item);
   const before = list.get(item.id)?.shown;
   const row = show(item);
   if (!kept) return;
@@ -294,6 +297,8 @@ const nameOf = (record) => record.name.replace(/\.wave?$/i, '') || record.name;
 async function load(more) {
   const user = identity();
   if (!user) return;
+  // What becomes ready while the answer is on its way is not in it.
+  const ready = new Set([...list.rows.values()].filter(({ item }) => item.state === 'ready').map(({ item }) => item.id));
   let page;
   try {
     page = await api.records(user, more);
@@ -316,7 +321,7 @@ async function load(more) {
   for (const item of mine.values()) {
     const at = Date.parse(item.record.created_at);
     const covered = !more && (page.next ? at > oldest : true);
-    if (covered && item.state === 'ready' && item.record.user === user.id && !item.leaving) {
+    if (covered && ready.has(item.id) && item.record.user === user.id && !item.leaving) {
       unlist(item);
       store.remove(item.id);
     }
