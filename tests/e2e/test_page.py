@@ -954,7 +954,7 @@ def test_a_list_with_what_is_still_being_sent(open_page: Open, wavs: Path) -> No
     visit = sign_up(open_page())
     page = visit.page
     held: list[Route] = []
-    page.route("**/records?*", lambda route: held.append(route))
+    page.route("**/records?*", held.append)
     with page.expect_request(listed):
         page.reload()
     choose(visit, wavs / "short.wav")
