@@ -132,9 +132,10 @@ def sign_up(visit: Visit, name: str = "Anna") -> Visit:
     return visit
 
 
-def listed(answer: Response | Request) -> bool:
+def listed(about: Response | Request) -> bool:
     """Whether it is about the list of what the account has."""
-    return answer.url.partition("?")[0].endswith("/records") and getattr(answer, "request", answer).method == "GET"
+    request = about.request if isinstance(about, Response) else about
+    return request.url.partition("?")[0].endswith("/records") and request.method == "GET"
 
 
 def items(visit: Visit) -> Locator:
