@@ -955,7 +955,11 @@ def test_a_list_with_what_is_still_being_sent(open_page: Open, wavs: Path) -> No
     visit = sign_up(open_page())
     page = visit.page
     held: list[Route] = []
-    page.route("**/records?*", held.append)
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/records?*", hold)
     with page.expect_request(listed):
         page.reload()
     choose(visit, wavs / "short.wav")
