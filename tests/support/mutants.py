@@ -266,7 +266,11 @@ MUTANTS = (
     ),
     Mutant("numbers that are no sound become 0", FEED, "if wild > min(", "if False and min(", f"{MP3} -k numbers"),
     Mutant(
-        "the conversion's deadline", FFMPEG, "if now >= self._deadline:", "if False:", f"{MP3} -k 'hang or deadline'"
+        "the conversion's deadline",
+        FFMPEG,
+        "if time.monotonic() >= self._deadline:",
+        "if False:",
+        f"{MP3} -k 'hang or deadline'",
     ),
     Mutant(
         "the deadline of a feed that gives nothing",

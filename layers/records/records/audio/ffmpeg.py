@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import selectors
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import IO
 
@@ -17,11 +16,9 @@ from records.audio.levels import Excerpt, Meter
 from records.audio.plan import Plan
 from records.errors import ConversionError, ConversionTimeout, UnplayableAudio
 
-_PIPE = 1024 * 1024  # bytes that a pipe is asked to hold: six seconds of stereo
-# Served at once, each 32 KiB of sound would make this process and ffmpeg change places on the processor. So the pipes
-# are served together, every 20 ms, or so often that even an ffmpeg 400 times as fast as real time would never wait.
-_SERVE_INTERVAL, _FASTEST = 0.02, 400
-_POLL_INTERVAL = 0.5  # s between two looks at the clock while ffmpeg is silent, and at what it writes while it is not
+_READ_BYTES = 64 * 1024  # what a pipe holds
+_PAUSE = 0.02  # s, until a feed that had nothing is asked again
+_POLL_INTERVAL = 0.1  # s between two looks at the clock and at what ffmpeg has written
 _STDERR_KEPT = 2_000  # bytes, for the log
 
 # Exit statuses of ffmpeg that are the audio's fault: AVERROR_INVALIDDATA & 0xFF, and "too many decoding errors".
@@ -33,7 +30,7 @@ class FfmpegFailure(Exception):
 
 
 class Run:
-    """One run of ffmpeg. One thread serves its three pipes; the process has ended when `convert` returns or raises."""
+    """One run of ffmpeg, and a thread for each of its pipes. All have ended when `convert` returns or raises."""
 
     def __init__(self, plan: Plan, path: Path, deadline: float) -> None:
         """path: of the MP3. deadline: a value of time.monotonic()."""
@@ -42,9 +39,7 @@ class Run:
         self._deadline = deadline
         self._stderr = b""
         self._status = 0
-        self._next_look = 0.0
         self._fed = False  # ffmpeg has taken all that there was
-        self._idle = False  # the feed had nothing just now
         self._max_bytes = plan.max_duration * plan.kbits * 125
         self._max_frames = plan.max_duration * plan.rate
 
@@ -53,17 +48,29 @@ class Run:
 
         feed: the data; None means that nothing is ready yet, though more will come.
         """
-        process = self._start()
-        try:
-            self._serve(process, feed, meter)
-            self._status = process.wait(max(0.0, self._deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            raise ConversionTimeout from None
-        finally:
-            _end(process)
+        with self._start() as process, ThreadPoolExecutor(3) as threads:
+            stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
+            assert stdin and stdout and stderr  # noqa: S101, PT018
+            try:
+                running = {
+                    threads.submit(self._write, stdin, feed, meter),
+                    threads.submit(self._measure, stdout, meter),
+                    threads.submit(self._keep, stderr),
+                }
+                while running:
+                    done, running = wait(running, _POLL_INTERVAL, FIRST_EXCEPTION)
+                    for job in done:
+                        job.result()
+                    self._check_limits(meter)
+                self._status = process.wait(max(0.0, self._deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                raise ConversionTimeout from None
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # with all that it started; by that the threads end, too
 
     def cancel(self) -> None:
-        """Let `convert`, in whatever thread it is, raise ConversionTimeout at once."""
+        """Let `convert`, in whatever thread it is, raise ConversionTimeout soon."""
         self._deadline = 0.0
 
     def check(self, *, compressed: bool) -> None:
@@ -90,97 +97,50 @@ class Run:
         except OSError as error:
             raise ConversionError from error
 
-    def _serve(
-        self, process: subprocess.Popen[bytes], feed: Iterator[bytes | memoryview | None], meter: Meter | Excerpt
-    ) -> None:
-        """Serve the pipes until ffmpeg has closed all of its ends, or the deadline comes."""
-        stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
-        assert stdin and stdout and stderr  # noqa: S101, PT018
-        os.set_blocking(stdin.fileno(), False)
-        pending = memoryview(self._plan.header)
-        interval = 0.0
-        if _widen(stdin) and _widen(stdout):
-            interval = min(_SERVE_INTERVAL, _PIPE / (self._plan.flow * _FASTEST))
-        with selectors.DefaultSelector() as selector, selectors.DefaultSelector() as end:
-            selector.register(stdin, selectors.EVENT_WRITE)
-            for pipe in (stdout, stderr):
-                selector.register(pipe, selectors.EVENT_READ)
-            end.register(stderr, selectors.EVENT_READ)  # which ffmpeg closes when it ends
-            while selector.get_map():
-                self._check_limits(meter)
-                for key, _ in selector.select(_POLL_INTERVAL):
-                    if key.fileobj is stdin:
-                        pending, ended = self._write(key.fd, pending, feed, meter)
-                    else:
-                        piece = os.read(key.fd, _PIPE)
-                        ended = not piece
-                        if key.fileobj is stdout:
-                            meter.feed(piece)
-                        else:
-                            self._stderr = (self._stderr + piece)[-_STDERR_KEPT:]
-                    if ended:
-                        selector.unregister(key.fileobj)
-                        if key.fileobj is stdin:
-                            stdin.close()
-                        elif key.fileobj is stderr:
-                            interval = 0.0
-                            end.unregister(stderr)
-                end.select(_SERVE_INTERVAL if self._idle else interval)
-
-    def _write(
-        self, fd: int, pending: memoryview, feed: Iterator[bytes | memoryview | None], meter: Meter | Excerpt
-    ) -> tuple[memoryview, bool]:
-        """Fill the pipe. Returns the rest of the last piece, and whether this was the end of writing."""
-        while True:
-            while not pending:
+    def _write(self, pipe: IO[bytes], feed: Iterator[bytes | memoryview | None], meter: Meter | Excerpt) -> None:
+        """Write the header and the feed, until that ends or ffmpeg reads no more."""
+        with pipe:
+            if not _write_all(pipe, self._plan.header):
+                return
+            for piece in feed:
                 self._check_deadline()  # a feed may go through gigabytes in which there is nothing for ffmpeg
-                try:
-                    following = next(feed)
-                except StopIteration:
-                    self._fed = True
-                    return pending, True
-                self._idle = following is None
-                if following is None:
-                    return pending, False
-                pending = memoryview(following)
+                if piece is None:
+                    time.sleep(_PAUSE)
+                    continue
                 if self._plan.direct:
-                    meter.feed(pending)
-            try:
-                pending = pending[os.write(fd, pending) :]
-            except BlockingIOError:
-                return pending, False
-            except BrokenPipeError:  # ffmpeg reads no more
-                return pending, True
+                    meter.feed(piece)
+                if not _write_all(pipe, piece):
+                    return
+            self._fed = True
 
-    def _check_deadline(self) -> float:
-        now = time.monotonic()
-        if now >= self._deadline:
+    def _measure(self, pipe: IO[bytes], meter: Meter | Excerpt) -> None:
+        """Measure what ffmpeg writes: the samples that the encoder gets, unless they are the feed's own."""
+        while piece := pipe.read(_READ_BYTES):
+            meter.feed(piece)
+
+    def _keep(self, pipe: IO[bytes]) -> None:
+        """Keep the end of what ffmpeg says."""
+        while piece := pipe.read(_READ_BYTES):
+            self._stderr = (self._stderr + piece)[-_STDERR_KEPT:]
+
+    def _check_deadline(self) -> None:
+        if time.monotonic() >= self._deadline:
             raise ConversionTimeout
-        return now
 
     def _check_limits(self, meter: Meter | Excerpt) -> None:
         """Stop an ffmpeg that takes too long, or that writes without end."""
-        now = self._check_deadline()
-        if now >= self._next_look:
-            self._next_look = now + _POLL_INTERVAL
-            written = self.path.stat().st_size if self.path.exists() else 0
-            if written > self._max_bytes or meter.frames > self._max_frames:
-                raise ConversionError
+        self._check_deadline()
+        written = self.path.stat().st_size if self.path.exists() else 0
+        if written > self._max_bytes or meter.frames > self._max_frames:
+            raise ConversionError
 
 
-def _widen(pipe: IO[bytes]) -> bool:
-    """Ask for a pipe of _PIPE bytes. Linux may refuse, and other systems cannot do it."""
+def _write_all(pipe: IO[bytes], data: bytes | memoryview) -> bool:
+    """Write into a pipe, however long that takes. False when nobody reads from it any more."""
+    rest = memoryview(data)
     try:
-        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE) >= _PIPE
-    except (OSError, AttributeError):
+        while rest:
+            rest = rest[pipe.write(rest) :]
+    except BrokenPipeError:
         return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of ffmpeg and all that it started, reap it, close the pipes."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe:
-            pipe.close()
+    return True
