@@ -115,6 +115,7 @@ soak: $(INSTALLED) ## Try what breaks it at full length: a million fuzzed WAV fi
 		tests/fuzz/test_wav_structure.py tests/integration/test_schema.py tests/integration/test_faults.py \
 		tests/integration/test_interleavings.py tests/integration/test_interleaved_parts.py \
 		tests/e2e/test_emulator.py tests/e2e/test_readme_client.py tests/e2e/test_many_recordings.py \
+		tests/e2e/test_limits.py \
 		tests/build/reproducible.py
 	@JOINED_RECORDINGS=200 $(PYTEST) tests/unit/test_parallel.py
 

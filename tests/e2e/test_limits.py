@@ -1,14 +1,19 @@
-"""The limits of users and of sign-ups on a cloud of its own, over real HTTP, with hundreds of requests at once."""
+"""The limits of users, sign-ups and conversions on a cloud of its own, over HTTP, with hundreds of requests at once.
+
+SOAK=1 sends 500 uploads.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,8 @@ from tests.support.wavs import sample
 INVITE = "let-me-in"
 DAILY, STORED = 72, 36  # s
 SIGN_UPS = 30
+CONVERTED_AT_ONCE = 2
+UPLOADS = 500 if os.environ.get("SOAK") else 60
 ONE, TWO = sample(1, 8000), sample(2, 8000)
 
 Measured = Callable[[str], None]
@@ -36,6 +43,7 @@ def limited(own_cloud: Cloud | None) -> Iterator[Cloud]:
         "UserDailyHours": str(DAILY / 3600),
         "UserStoredHours": str(STORED / 3600),
         "SignUpsPerHour": str(SIGN_UPS),
+        "ConvertConcurrency": str(CONVERTED_AT_ONCE),
         "InviteHashes": hashlib.sha256(INVITE.encode()).hexdigest(),
     }
     with (
@@ -141,6 +149,45 @@ def wait(client: HttpClient, url: str) -> Reply:
             return reply
         time.sleep(0.5)
     raise AssertionError(reply)
+
+
+def test_a_flood_of_uploads(limited: Cloud, client: HttpClient, measured: Measured) -> None:
+    """They wait in the queue, from which no more are converted at once than the operator allows, and none is lost."""
+    user = account(client)
+    queues = limited.client("sqs")
+    urls = queues.list_queues()["QueueUrls"]
+    waiting = next(url for url in urls if "UploadsQueue" in url)
+    counts = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+
+    def in_queue(url: str) -> list[int]:
+        found = queues.get_queue_attributes(QueueUrl=url, AttributeNames=list(counts))["Attributes"]
+        return [int(found[name]) for name in counts]
+
+    def one(number: int) -> Any:
+        body = json.dumps({"user_id": user.id, "name": f"{number}.wav"})
+        ticket = client.request("POST", "/uploads", {"Content-Type": "application/json", **user.bearer}, body).json
+        upload(client, ticket, sample((100 + number) / 8000, 8000))
+        return ticket
+
+    with ThreadPoolExecutor(16) as pool:
+        tickets = list(pool.map(one, range(UPLOADS)))
+    seen, ends = [in_queue(waiting)], time.monotonic() + 600
+    while any(seen[-1]) and time.monotonic() < ends:
+        time.sleep(0.05)
+        seen.append(in_queue(waiting))
+    most_waiting, most_at_once = (max(counted) for counted in zip(*seen, strict=True))
+    outcome: Counter[str] = Counter()
+    for number, ticket in enumerate(tickets):
+        record = wait(client, ticket["url"]).json
+        outcome[record["status"]] += 1
+        assert record["name"] == f"{number}.wav"
+        assert record["duration"] == pytest.approx((100 + number) / 8000, abs=1e-3)
+    measured(f"{UPLOADS} uploads at once: {dict(outcome)}, {most_waiting} waited, {most_at_once} converted at once")
+    assert outcome == {"ready": UPLOADS}
+    assert 0 < most_at_once <= CONVERTED_AT_ONCE
+    assert [in_queue(url) for url in urls] == [[0, 0]] * len(urls)
+    left = limited.client("s3").list_objects_v2(Bucket=limited.outputs["BucketName"], Prefix=f"uploads/{user.id}/")
+    assert left["KeyCount"] == 0
 
 
 def test_the_count_of_sign_ups_needs_its_permission(limited: Cloud, client: HttpClient) -> None:
