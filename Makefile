@@ -86,9 +86,11 @@ template: .lint/.installed
 	@.lint/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml cdn.yaml
 	@.lint/bin/checkov --config-file .checkov.yaml
 
-lint-web: ## Lint the page's scripts and the OpenAPI document (needs Node.js and npm)
+lint-web: ## Lint the page's scripts and check their types, lint the OpenAPI document (needs Node.js and npm)
 	@npm install --prefix tests/web --silent --no-audit --no-fund
 	@tests/web/node_modules/.bin/eslint --config tests/web/eslint.config.js functions/site/static
+	@tests/web/node_modules/.bin/tsc --project tests/web
+	@tests/web/node_modules/.bin/tsc --project tests/web/tsconfig.workers.json
 	@tests/web/node_modules/.bin/redocly lint functions/site/static/openapi.json
 	@tests/web/node_modules/.bin/spectral lint --ruleset tests/web/spectral.yaml functions/site/static/openapi.json
 

@@ -1,5 +1,39 @@
 // The service, as its contract (/docs) has it. Every failure comes out as a Problem.
 
+/**
+ * What went wrong, as the contract has it.
+ * @typedef {{code?: string, message?: string, details?: {reason?: string, max_bytes?: number, limit_bytes?: number}}} Failure
+ *
+ * @typedef {{id: number, token: string, name: string}} User
+ *
+ * @typedef {{number: number, offset: number, bytes: number, url: string}} Part
+ * @typedef {{url: string, fields: Record<string, string>, max_bytes: number}} Upload where a long recording is sent whole
+ * @typedef {{received: number, of: number, parts: Part[]}} UploadInParts and where the longest are
+ *
+ * A recording as the service has it: `code` and `message` where it has failed, what was measured once it is ready.
+ * @typedef {object} ServiceRecord
+ * @property {string} id
+ * @property {number} user
+ * @property {string} name
+ * @property {'pending' | 'ready' | 'failed'} status
+ * @property {string} created_at
+ * @property {string} url
+ * @property {string} page
+ * @property {number} [duration]
+ * @property {boolean} [truncated]
+ * @property {{bytes: number}} [mp3]
+ * @property {{silent: boolean}} [levels]
+ * @property {number[]} [waveform]
+ * @property {string} [code]
+ * @property {string} [message]
+ *
+ * @typedef {ServiceRecord & {upload?: Upload | UploadInParts}} Ticket
+ *
+ * @typedef {(loaded: number, total: number) => void} OnProgress
+ * @typedef {{onProgress: OnProgress, onArrived: (bytes: number) => void, signal: AbortSignal}} Sending
+ * @typedef {{headers?: Record<string, string>, body?: XMLHttpRequestBodyInit, onProgress?: OnProgress, signal?: AbortSignal}} Options
+ */
+
 /** The most bytes of audio that POST /records takes: 4.4 MiB. */
 export const DIRECT_LIMIT = 4_613_734;
 
@@ -16,6 +50,7 @@ const STALL = 45_000;
  * message and details: the service's; retryAfter: seconds.
  */
 export class Problem extends Error {
+  /** @param {string} code @param {Failure & {retryAfter?: number}} [more] */
   constructor(code, { message = '', details, retryAfter } = {}) {
     super(message);
     this.code = code;
@@ -24,11 +59,16 @@ export class Problem extends Error {
   }
 }
 
-/** One request. XMLHttpRequest, since fetch tells nothing of an upload's progress. Returns the request when it is done. */
-function request(method, url, { headers = {}, body = null, onProgress, signal } = {}) {
+/**
+ * One request. XMLHttpRequest, since fetch tells nothing of an upload's progress. Returns the request when it is done.
+ * @param {string} method @param {string} url @param {Options} [options]
+ * @returns {Promise<XMLHttpRequest>}
+ */
+function request(method, url, { headers = {}, body, onProgress, signal } = {}) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(new Problem('cancelled'));
     const xhr = new XMLHttpRequest();
+    /** @type {number | undefined} */
     let stall;
     const alive = () => {
       clearTimeout(stall);
@@ -57,6 +97,7 @@ function request(method, url, { headers = {}, body = null, onProgress, signal } 
   });
 }
 
+/** @param {XMLHttpRequest} xhr */
 function json(xhr) {
   try {
     return JSON.parse(xhr.responseText);
@@ -65,25 +106,35 @@ function json(xhr) {
   }
 }
 
-/** The Problem that an answer of the API tells of. What stands before the functions answers without a code of ours. */
+/**
+ * The Problem that an answer of the API tells of. What stands before the functions answers without a code of ours.
+ * @param {XMLHttpRequest} xhr
+ */
 function problem(xhr) {
   const { code, message, details } = json(xhr);
   const retryAfter = Number(xhr.getResponseHeader('retry-after')) || undefined;
+  /** @type {Record<number, string>} */
   const plain = { 401: 'invalid_credentials', 404: 'record_not_found', 413: 'audio_too_large', 429: 'unavailable', 500: 'unavailable', 502: 'unavailable', 503: 'unavailable', 504: 'unavailable' };
   return new Problem(code ?? plain[xhr.status] ?? 'unknown', { message, details, retryAfter });
 }
 
+/** @param {string} method @param {string} url @param {Options} options */
 async function call(method, url, options) {
   const xhr = await request(method, url, options);
   if (xhr.status >= 200 && xhr.status < 300) return json(xhr);
   throw problem(xhr);
 }
 
+/** @param {{token: string}} user */
 const bearer = ({ token }) => ({ authorization: `Bearer ${token}` });
 
 const JSON_BODY = { 'content-type': 'application/json' };
 
-/** A new user: {id, token, name}. The same key and name again return the same user. */
+/**
+ * A new user. The same key and name again return the same user.
+ * @param {string} name @param {string} key @param {string} invite
+ * @returns {Promise<User>}
+ */
 export async function signUp(name, key, invite) {
   const { id, token } = await call('POST', '/users', {
     headers: { ...JSON_BODY, 'idempotency-key': key },
@@ -92,10 +143,18 @@ export async function signUp(name, key, invite) {
   return { id, token, name };
 }
 
-/** The account: {name, usage: {recordings, seconds, mp3_bytes}, limits}. */
-export const account = (user) => call('GET', `/users?${new URLSearchParams({ user_id: user.id })}`, { headers: bearer(user) });
+/**
+ * The account.
+ * @param {User} user
+ * @returns {Promise<{usage: {recordings: number, seconds: number, mp3_bytes: number}}>}
+ */
+export const account = (user) => call('GET', `/users?${new URLSearchParams({ user_id: String(user.id) })}`, { headers: bearer(user) });
 
-/** Replaces the token; the same key again returns the same one. */
+/**
+ * Replaces the token; the same key again returns the same one.
+ * @param {User} user @param {string} key
+ * @returns {Promise<User>}
+ */
 export async function rotate(user, key) {
   const { token } = await call('POST', '/users/token', {
     headers: { ...JSON_BODY, ...bearer(user), 'idempotency-key': key },
@@ -104,26 +163,41 @@ export async function rotate(user, key) {
   return { ...user, token };
 }
 
-/** Begins to erase the account: {status, receipt}. */
-export const erase = (user) => call('DELETE', `/users?${new URLSearchParams({ user_id: user.id })}`, { headers: bearer(user) });
+/**
+ * Begins to erase the account.
+ * @param {User} user
+ * @returns {Promise<{status: string, receipt: string}>}
+ */
+export const erase = (user) => call('DELETE', `/users?${new URLSearchParams({ user_id: String(user.id) })}`, { headers: bearer(user) });
 
-/** A page of the account's recordings, newest first: {records, next?}. `next`: the address of the one after. */
+/**
+ * A page of the account's recordings, newest first. `next`: the address of the one after.
+ * @param {User} user @param {string} [next]
+ * @returns {Promise<{records: ServiceRecord[], next?: string}>}
+ */
 export function records(user, next) {
-  const query = next ? new URL(next).search : `?${new URLSearchParams({ user_id: user.id, limit: 50 })}`;
+  const query = next ? new URL(next).search : `?${new URLSearchParams({ user_id: String(user.id), limit: '50' })}`;
   return call('GET', `/records${query}`, { headers: bearer(user) });
 }
 
-/** Renames a recording; returns its record. */
+/**
+ * Renames a recording; returns its record.
+ * @param {User} user @param {ServiceRecord} record @param {string} name
+ * @returns {Promise<ServiceRecord>}
+ */
 export function rename(user, { id }, name) {
-  return call('PATCH', `/record?${new URLSearchParams({ id, user: user.id })}`, {
+  return call('PATCH', `/record?${new URLSearchParams({ id, user: String(user.id) })}`, {
     headers: { ...JSON_BODY, ...bearer(user) },
     body: JSON.stringify({ name }),
   });
 }
 
-/** Deletes a recording, also while the page is being closed. */
+/**
+ * Deletes a recording, also while the page is being closed.
+ * @param {User} user @param {ServiceRecord} record
+ */
 export async function remove(user, { id }) {
-  const address = `/record?${new URLSearchParams({ id, user: user.id })}`;
+  const address = `/record?${new URLSearchParams({ id, user: String(user.id) })}`;
   let answer;
   try {
     answer = await fetch(address, { method: 'DELETE', headers: bearer(user), keepalive: true });
@@ -133,9 +207,13 @@ export async function remove(user, { id }) {
   if (!answer.ok && answer.status !== 404) throw new Problem(answer.status === 401 ? 'invalid_credentials' : 'unavailable');
 }
 
-/** Sends a short recording; returns its record. The same key again returns the same record. */
+/**
+ * Sends a short recording; returns its record. The same key again returns the same record.
+ * @param {User} user @param {string} key @param {string} name @param {Blob} wav @param {Sending} options
+ * @returns {Promise<ServiceRecord>}
+ */
 export function sendDirect(user, key, name, wav, { onProgress, signal }) {
-  return call('POST', `/records?${new URLSearchParams({ user_id: user.id, name })}`, {
+  return call('POST', `/records?${new URLSearchParams({ user_id: String(user.id), name })}`, {
     headers: { ...bearer(user), 'content-type': 'audio/wav', 'idempotency-key': key },
     body: wav,
     onProgress,
@@ -146,6 +224,8 @@ export function sendDirect(user, key, name, wav, { onProgress, signal }) {
 /**
  * Announces a long recording; returns its record, pending, with the `upload` that tells where to send it.
  * bytes: its size, where it is to go in parts.
+ * @param {User} user @param {string} key @param {string} name @param {{bytes?: number, signal: AbortSignal}} options
+ * @returns {Promise<Ticket>}
  */
 export function announce(user, key, name, { bytes, signal }) {
   return call('POST', '/uploads', {
@@ -158,11 +238,14 @@ export function announce(user, key, name, { bytes, signal }) {
 /**
  * Sends the parts that the service does not have yet, and returns the record once it has all of them.
  * ask(): announces the recording (again), which tells what is missing; onArrived(bytes): so much has arrived by now.
+ * @param {() => Promise<Ticket>} ask @param {Blob} wav @param {Sending} options
+ * @returns {Promise<Ticket>}
  */
 export async function uploadParts(ask, wav, options) {
   for (let idle = 0; idle < 3; ) {
     const record = await ask();
     if (!record.upload) return record;
+    if (!('parts' in record.upload)) throw new Problem('unknown');
     const { received, of, parts } = record.upload;
     const unlisted = (of - received - parts.length) * parts[0].bytes;
     const before = Math.max(0, wav.size - unlisted - parts.reduce((sum, { bytes }) => sum + bytes, 0));
@@ -171,22 +254,27 @@ export async function uploadParts(ask, wav, options) {
   throw new Problem('unavailable');
 }
 
-/** Sends parts, a few at a time. Returns how many arrived; an address that has expired ends it early. */
+/**
+ * Sends parts, a few at a time. Returns how many arrived; an address that has expired ends it early.
+ * @param {Part[]} parts @param {Blob} wav @param {number} before @param {Sending} options
+ */
 async function sendListed(parts, wav, before, { onProgress, onArrived, signal }) {
   const waiting = [...parts];
-  const loaded = new Map(); // number of a part → its bytes that have left
+  /** @type {Map<number, number>} number of a part → its bytes that have left */
+  const loaded = new Map();
   let arrived = 0;
   let there = before;
-  let failure = null;
-  const show = (number, bytes) => {
+  /** @type {Problem | undefined} */
+  let failure;
+  const show = (/** @type {number} */ number, /** @type {number} */ bytes) => {
     loaded.set(number, bytes);
     onProgress(before + [...loaded.values()].reduce((sum, n) => sum + n, 0), wav.size);
   };
   onArrived(before);
   onProgress(before, wav.size);
   async function lane() {
-    while (waiting.length && !failure) {
-      const { number, offset, bytes, url } = waiting.shift();
+    for (let part; !failure && (part = waiting.shift()); ) {
+      const { number, offset, bytes, url } = part;
       try {
         const body = wav.slice(offset, offset + bytes);
         const xhr = await request('PUT', url, { body, signal, onProgress: (sent) => show(number, sent) });
@@ -194,7 +282,7 @@ async function sendListed(parts, wav, before, { onProgress, onArrived, signal })
         show(number, bytes);
         arrived += 1;
         onArrived((there += bytes));
-      } catch (problem) {
+      } catch (/** @type {any} */ problem) {
         failure ??= problem; // the other lanes finish the parts that they are at
         show(number, 0);
       }
@@ -205,8 +293,12 @@ async function sendListed(parts, wav, before, { onProgress, onArrived, signal })
   return arrived;
 }
 
-/** Sends a long recording to the storage. */
+/**
+ * Sends a long recording to the storage.
+ * @param {Upload | UploadInParts} target @param {Blob} wav @param {Sending} options
+ */
 export async function upload(target, wav, { onProgress, signal }) {
+  if (!('fields' in target)) throw new Problem('unknown');
   if (wav.size > target.max_bytes) throw new Problem('audio_too_large', { details: { max_bytes: target.max_bytes } });
   const form = new FormData();
   for (const [name, value] of Object.entries(target.fields)) form.append(name, value);
@@ -223,12 +315,17 @@ export async function upload(target, wav, { onProgress, signal }) {
 /**
  * The record as it is now; its status tells whether it is 'pending' or 'ready'. With the owner's identity the answer
  * is held until that changes, for `wait` seconds at most.
+ * @param {ServiceRecord} record @param {User | null} [owner]
+ * @returns {Promise<ServiceRecord>}
  */
 export function look({ id, user }, owner, wait = 15) {
   const headers = { accept: 'application/json' };
   if (owner?.id === user) Object.assign(headers, bearer(owner), { prefer: `wait=${wait}` });
-  return call('GET', `/record?${new URLSearchParams({ id, user })}`, { headers });
+  return call('GET', `/record?${new URLSearchParams({ id, user: String(user) })}`, { headers });
 }
 
-/** The address of a record's MP3 at the origin of this page. */
-export const audioAddress = ({ id, user }) => `/record?${new URLSearchParams({ id, user })}`;
+/**
+ * The address of a record's MP3 at the origin of this page.
+ * @param {ServiceRecord} record
+ */
+export const audioAddress = ({ id, user }) => `/record?${new URLSearchParams({ id, user: String(user) })}`;

@@ -4,10 +4,14 @@
 const BLOCK = 2048;
 
 class Capture extends AudioWorkletProcessor {
+  open = true;
+  samples = new Int16Array(BLOCK);
+  filled = 0;
+  peak = 0;
+  energy = 0;
+
   constructor() {
     super();
-    this.open = true;
-    this.begin();
     // Any message means: that was all. The last block is as long as it is; then comes null.
     this.port.onmessage = () => {
       this.open = false;
@@ -16,21 +20,16 @@ class Capture extends AudioWorkletProcessor {
     };
   }
 
-  begin() {
-    this.samples = new Int16Array(BLOCK);
+  pass() {
+    const { buffer } = this.samples.slice(0, this.filled);
+    const mean = Math.sqrt(this.energy / this.filled);
+    this.port.postMessage({ samples: buffer, peak: this.peak, mean }, [buffer]);
     this.filled = 0;
     this.peak = 0;
     this.energy = 0;
   }
 
-  pass() {
-    const { buffer } = this.samples.slice(0, this.filled);
-    const mean = Math.sqrt(this.energy / this.filled);
-    this.port.postMessage({ samples: buffer, peak: this.peak, mean }, [buffer]);
-    this.begin();
-  }
-
-  process([[input]]) {
+  process(/** @type {Float32Array[][]} */ [[input]]) {
     if (!this.open) return false;
     for (const value of input ?? []) {
       const level = Math.max(-1, Math.min(1, value));

@@ -5,7 +5,7 @@ const RATE = 44_100;
 export const LONGEST = 45 * 60;
 
 /** The length (s) of a file that the browser can play; NaN where it cannot tell. Throws where it cannot play it. */
-function length(file) {
+function length(/** @type {Blob} */ file) {
   const audio = new Audio();
   audio.preload = 'metadata';
   audio.src = URL.createObjectURL(file);
@@ -16,7 +16,11 @@ function length(file) {
   }).finally(() => URL.revokeObjectURL(audio.src));
 }
 
-/** A WAV Blob of a file. Throws a DOMException named 'not_audio' or 'too_long'. */
+/**
+ * A WAV Blob of a file. Throws a DOMException named 'not_audio' or 'too_long'.
+ * @param {Blob} file
+ * @returns {Promise<Blob>}
+ */
 export async function toWav(file) {
   const seconds = await length(file);
   // Where the length is unknown (a WebM recording has none), a minute takes 60 kB at the very least.

@@ -1,25 +1,36 @@
 // Who this browser is: an id and a token that the service gave it, kept here and nowhere else.
 
 import * as api from './api.js';
+import { byId, one } from './elements.js';
 import { qrElement } from './qr.js';
 import { newId } from './store.js';
 import { clock, explain, size, words } from './strings.js';
+
+/**
+ * @import { Problem, User } from './api.js'
+ * @import { Ask, Copy, Say, Toast } from './page.js'
+ */
 
 const IDENTITY = 'records.identity';
 const ATTEMPT = 'records.sign-up';
 const ROTATION = 'records.rotation';
 
-const byId = (id) => document.getElementById(id);
+/** @type {Map<string, unknown>} */
 const memory = new Map(); // for browsers whose storage is switched off
 
+/**
+ * @param {string} name
+ * @returns {any}
+ */
 function read(name) {
   try {
-    return JSON.parse(localStorage.getItem(name)) ?? memory.get(name) ?? null;
+    return JSON.parse(localStorage.getItem(name) ?? 'null') ?? memory.get(name) ?? null;
   } catch {
     return memory.get(name) ?? null;
   }
 }
 
+/** @param {string} name @param {unknown} value */
 function write(name, value) {
   memory.set(name, value);
   try {
@@ -30,13 +41,22 @@ function write(name, value) {
   }
 }
 
-/** {id, token, name} of this browser's user, or null. */
+/**
+ * This browser's user, or null.
+ * @returns {User | null}
+ */
 export const identity = () => read(IDENTITY);
 
-/** Runs `work` while no other tab signs up. */
+/**
+ * Runs `work` while no other tab signs up.
+ * @param {() => Promise<void>} work
+ */
 const alone = (work) => (navigator.locks ? navigator.locks.request('records/sign-up', work) : work());
 
-/** Signs up, unless another tab has. A sign-up whose answer was lost is repeated with its key, and so makes one user. */
+/**
+ * Signs up, unless another tab has. A sign-up whose answer was lost is repeated with its key, and so makes one user.
+ * @param {string} name @param {string} invite
+ */
 function signUp(name, invite) {
   return alone(async () => {
     if (identity()) return;
@@ -46,22 +66,22 @@ function signUp(name, invite) {
     try {
       write(IDENTITY, await api.signUp(name, attempt.key, invite));
       write(ATTEMPT, null);
-    } catch (problem) {
+    } catch (/** @type {any} */ problem) {
       if (!passes(problem)) write(ATTEMPT, null); // it made nobody
       throw problem;
     }
   });
 }
 
-const passes = ({ code }) => code === 'network' || code === 'unavailable';
+const passes = (/** @type {Problem} */ { code }) => code === 'network' || code === 'unavailable';
 
 /** Replaces the token. One whose answer was lost is repeated with its key: the old token may do just that. */
-async function rotate(user) {
+async function rotate(/** @type {User} */ user) {
   const key = read(ROTATION) ?? newId();
   write(ROTATION, key);
   try {
     write(IDENTITY, await api.rotate(user, key));
-  } catch (problem) {
+  } catch (/** @type {any} */ problem) {
     if (passes(problem)) throw problem;
     write(ROTATION, null);
     throw problem;
@@ -70,44 +90,52 @@ async function rotate(user) {
 }
 
 /**
- * The dialogs of sign-up and account. changed(): who is here has changed; erased(user): their recordings are gone; ask(question, yes): a promise of a boolean;
- * say(text): for a screen reader; toast(text): for everybody; copy(text): a promise of whether it was copied.
+ * The dialogs of sign-up and account. changed(): who is here has changed; erased(user): their recordings are gone.
+ * @param {{changed: () => void, erased: (user: User) => void, ask: Ask, say: Say, toast: Toast, copy: Copy}} page
  */
 export function openIdentity({ changed, erased, ask, say, toast, copy }) {
-  const dialog = byId('sign-up');
-  let waiting = []; // those who asked for an identity
+  const dialog = byId('sign-up', HTMLDialogElement);
+  const nameField = byId('name', HTMLInputElement);
+  /** @type {((found: User | null) => void)[]} those who asked for an identity */
+  let waiting = [];
 
-  function settle(found) {
+  function settle(/** @type {User | null} */ found) {
     for (const resolve of waiting) resolve(found);
     waiting = [];
   }
 
-  /** The identity, asked for where there is none; null where the person does not want one now. */
+  /**
+   * The identity, asked for where there is none; null where the person does not want one now.
+   * @param {string} [why]
+   * @returns {Promise<User | null>}
+   */
   function need(why) {
     if (identity() && !why) return Promise.resolve(identity());
+    /** @type {Promise<User | null>} */
     const promise = new Promise((resolve) => waiting.push(resolve));
     byId('sign-up-problem').textContent = why ? words(why) : '';
     if (!dialog.open) dialog.showModal();
-    byId('name').focus();
+    nameField.focus();
     return promise;
   }
 
   byId('sign-up-form').addEventListener('submit', async (event) => {
     event.preventDefault();
-    const name = byId('name').value.trim();
-    const button = dialog.querySelector('[type="submit"]');
+    const name = nameField.value.trim();
+    const button = one(dialog, '[type="submit"]', HTMLButtonElement);
     const problem = byId('sign-up-problem');
     if (button.disabled) return;
     problem.textContent = name ? '' : words('welcome.empty');
-    if (!name) return byId('name').focus();
+    if (!name) return nameField.focus();
     button.disabled = true;
     try {
-      await signUp(name, byId('invite').value.trim());
-      settle(identity());
+      await signUp(name, byId('invite', HTMLInputElement).value.trim());
+      const user = identity();
+      settle(user);
       dialog.close();
       changed();
-      say(words('say.welcome', { name: identity().name }));
-    } catch (error) {
+      if (user) say(words('say.welcome', { name: user.name }));
+    } catch (/** @type {any} */ error) {
       if (error.code === 'invite_required') byId('invite-field').hidden = false;
       problem.textContent = explain(error);
       byId(error.code === 'invite_required' ? 'invite' : 'name').focus();
@@ -120,12 +148,14 @@ export function openIdentity({ changed, erased, ask, say, toast, copy }) {
 
   // ---- the account
 
-  const account = byId('account');
+  const account = byId('account', HTMLDialogElement);
+  const address = one(account, '.address', HTMLInputElement);
 
   async function show() {
     const user = identity();
+    if (!user) return;
     byId('account-name').textContent = user.name;
-    byId('my-id').textContent = user.id;
+    byId('my-id').textContent = String(user.id);
     byId('my-usage').textContent = '…';
     byId('account-problem').textContent = '';
     byId('moving').hidden = true;
@@ -139,16 +169,21 @@ export function openIdentity({ changed, erased, ask, say, toast, copy }) {
     }
   }
 
-  /** Does what a button says, once the person is sure; what goes wrong is said in the dialog. */
+  /**
+   * Does what a button says, once the person is sure; what goes wrong is said in the dialog.
+   * @param {string} id @param {string} question @param {string} yes @param {(user: User) => unknown} work
+   */
   function offer(id, question, yes, work) {
-    byId(id).addEventListener('click', async () => {
+    const button = byId(id, HTMLButtonElement);
+    button.addEventListener('click', async () => {
       if (!(await ask(words(question), words(yes)))) return;
-      const button = byId(id);
+      const user = identity();
+      if (!user) return;
       button.disabled = true;
       byId('account-problem').textContent = '';
       try {
-        await work(identity());
-      } catch (problem) {
+        await work(user);
+      } catch (/** @type {any} */ problem) {
         byId('account-problem').textContent = explain(problem);
       } finally {
         button.disabled = false;
@@ -163,25 +198,23 @@ export function openIdentity({ changed, erased, ask, say, toast, copy }) {
   }
 
   byId('me').addEventListener('click', show);
-  account.querySelector('.close').addEventListener('click', () => account.close());
+  one(account, '.close').addEventListener('click', () => account.close());
   offer('move', 'sure.move', 'sure.move.yes', (user) => {
     // What stands behind # is never sent to a server.
     const packed = btoa(String.fromCharCode(...new TextEncoder().encode(JSON.stringify(user))));
     const link = `${location.origin}/#move=${packed.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')}`;
     byId('moving').hidden = false;
-    const field = account.querySelector('.address');
-    field.value = link;
+    address.value = link;
     try {
-      account.querySelector('.qr').replaceChildren(qrElement(link));
+      one(account, '.qr').replaceChildren(qrElement(link));
     } catch {
-      account.querySelector('.qr').replaceChildren(); // a name too long for a code: the link has it all
+      one(account, '.qr').replaceChildren(); // a name too long for a code: the link has it all
     }
-    field.select();
+    address.select();
   });
-  account.querySelector('.copy-move').addEventListener('click', async () => {
-    const copied = await copy(account.querySelector('.address').value);
-    if (copied) account.querySelector('.copy-move span').textContent = words('item.copied');
-    else account.querySelector('.address').select();
+  one(account, '.copy-move').addEventListener('click', async () => {
+    if (await copy(address.value)) one(account, '.copy-move span').textContent = words('item.copied');
+    else address.select();
   });
   offer('rotate', 'sure.rotate', 'me.rotate', async (user) => {
     await rotate(user);
@@ -237,11 +270,11 @@ export function openIdentity({ changed, erased, ask, say, toast, copy }) {
         try {
           await rotate(user);
           return changed();
-        } catch (problem) {
+        } catch (/** @type {any} */ problem) {
           if (passes(problem)) return undefined;
         }
       }
-      if (user) byId('name').value ||= user.name;
+      if (user) nameField.value ||= user.name;
       write(IDENTITY, null);
       changed();
       return need('welcome.again');

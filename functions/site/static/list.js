@@ -1,13 +1,31 @@
 // One recording in the list: what is shown of it, and what can be done with it.
 
 import { audioAddress } from './api.js';
+import { byId, one } from './elements.js';
 import { Player } from './player.js';
 import { qrElement } from './qr.js';
 import * as store from './store.js';
 import { clock, explain, percent, rough, size, spoken, time, translate, words } from './strings.js';
 import { drawWhole } from './waveform.js';
 
-/** What can be done in each state: first what is next, then the rest. */
+/**
+ * @import { Item, Queue, State } from './queue.js'
+ *
+ * What the buttons do.
+ * @typedef {object} Actions
+ * @property {(item: Item) => void} send
+ * @property {(item: Item) => void} cancel
+ * @property {(item: Item) => void} remove
+ * @property {(item: Item, name: string) => void} rename
+ * @property {(item: Item) => Promise<boolean>} copy whether it was copied
+ * @property {(item: Item) => void} share
+ * @property {(item: Item) => boolean} owned
+ */
+
+/**
+ * What can be done in each state: first what is next, then the rest.
+ * @type {Record<State, string[]>}
+ */
 const ACTIONS = {
   recording: [],
   reading: ['remove'],
@@ -21,14 +39,20 @@ const ACTIONS = {
 };
 const ALL = ['send', 'retry', 'cancel', 'copy', 'share', 'download', 'save', 'edit', 'remove'];
 
-/** Seconds that a key moves the position by. */
+/**
+ * Seconds that a key moves the position by.
+ * @type {Record<string, number>}
+ */
 const KEYS = { ArrowLeft: -5, ArrowDown: -5, ArrowRight: 5, ArrowUp: 5, PageDown: -30, PageUp: 30 };
 /** How long (ms) what has just appeared under a pointer is not pressed: a double-click was meant for what was there. */
 const SETTLE = 500;
 
-const show = (element, visible) => element.toggleAttribute('hidden', !visible);
+const show = (/** @type {Element} */ element, /** @type {boolean} */ visible) => element.toggleAttribute('hidden', !visible);
 
-/** Keeps a file where downloads go. */
+/**
+ * Keeps a file where downloads go.
+ * @param {Blob} blob @param {string} name
+ */
 function download(blob, name) {
   const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(blob), download: name });
   link.click();
@@ -36,28 +60,40 @@ function download(blob, name) {
 }
 
 export class Row {
-  /** actions: {send, cancel, remove, rename, copy, share, owned} called with the item; say(text): for a screen reader. */
+  editing = false;
+  quarter = 0;
+  changedAt = -Infinity;
+  frame = 0;
+  /** @type {number | undefined} */
+  copied;
+  /** @type {State | undefined} the state when it was last shown */
+  shown;
+
+  /**
+   * @param {Item} item
+   * @param {{actions: Actions, queue: Queue, say: (text: string) => void}} page say: for a screen reader
+   */
   constructor(item, { actions, queue, say }) {
     this.item = item;
     this.queue = queue;
     this.actions = actions;
     this.say = say;
-    this.element = document.getElementById('item').content.firstElementChild.cloneNode(true);
+    this.element = one(document.importNode(byId('item', HTMLTemplateElement).content, true), 'li');
     translate(this.element);
-    this.part = (name) => this.element.querySelector(`.${name}`);
-    this.card = this.element.querySelector('article');
-    this.canvas = this.element.querySelector('canvas');
-    this.bar = this.element.querySelector('progress');
+    this.card = one(this.element, 'article');
+    this.canvas = one(this.element, 'canvas', HTMLCanvasElement);
+    this.bar = one(this.element, 'progress', HTMLProgressElement);
+    this.field = this.part('rename', HTMLInputElement);
+    this.seek = this.part('seek', HTMLInputElement);
+    this.address = this.part('address', HTMLInputElement);
     this.player = new Player(() => this.#sound(), () => this.#showPosition());
-    this.quarter = 0;
-    this.changedAt = -Infinity;
 
     const title = this.part('name');
     title.id = `name-${item.id}`;
     this.card.setAttribute('aria-labelledby', title.id);
     for (const action of ALL) this.part(action).setAttribute('aria-describedby', title.id);
     for (const action of ['share', 'download', 'save', 'edit']) this.part(action).title = this.part(action).textContent.trim();
-    const field = this.part('rename');
+    const { field, seek } = this;
     field.setAttribute('aria-label', words('item.rename'));
     field.addEventListener('change', () => this.#rename());
     field.addEventListener('keydown', (event) => {
@@ -75,13 +111,13 @@ export class Row {
       this.editing = false;
       this.update();
     });
-    const press = (action, work) => this.part(action).addEventListener('click', () => performance.now() - this.changedAt > SETTLE && work());
+    const press = (/** @type {string} */ action, /** @type {() => void} */ work) => this.part(action).addEventListener('click', () => performance.now() - this.changedAt > SETTLE && work());
     press('send', () => actions.send(item));
     press('retry', () => actions.send(item));
     this.part('cancel').addEventListener('click', () => actions.cancel(item));
     press('remove', () => actions.remove(item));
     this.part('copy').addEventListener('click', () => this.#copy());
-    press('share', () => this.share(this.part('sharing').hidden));
+    press('share', () => this.share(Boolean(this.part('sharing').hidden)));
     press('edit', () => {
       this.editing = true;
       this.update();
@@ -96,7 +132,6 @@ export class Row {
     this.part('show-qr').addEventListener('click', () => this.#showQr());
     show(this.part('send-to'), Boolean(navigator.share));
     this.part('play').addEventListener('click', () => this.player.toggle());
-    const seek = this.part('seek');
     seek.addEventListener('input', () => this.player.seek(Number(seek.value)));
     seek.addEventListener('keydown', (event) => this.#key(event));
     seek.addEventListener('pointermove', (event) => this.#point(event));
@@ -104,6 +139,15 @@ export class Row {
     this.resized = new ResizeObserver(() => this.#draw());
     this.resized.observe(this.canvas);
     this.update();
+  }
+
+  /**
+   * The element of that class.
+   * @template {Element} [T=HTMLElement]
+   * @param {string} name @param {new () => T} [kind]
+   */
+  part(name, kind) {
+    return one(this.element, `.${name}`, kind);
   }
 
   /** Shows the item as it is now. */
@@ -117,18 +161,18 @@ export class Row {
     }
 
     show(this.element, item.state !== 'recording' && !item.leaving);
-    const editing = item.state === 'kept' || Boolean(this.editing);
+    const editing = item.state === 'kept' || this.editing;
     this.part('name').textContent = item.name;
     this.part('name').classList.toggle('unseen', editing);
-    show(this.part('rename'), editing);
-    if (document.activeElement !== this.part('rename')) this.part('rename').value = item.name;
+    show(this.field, editing);
+    if (document.activeElement !== this.field) this.field.value = item.name;
     this.part('facts').textContent = this.#facts();
 
     const playable = item.state !== 'reading' && (item.state === 'ready' || Boolean(item.waveform?.length));
     show(this.part('play'), playable);
     show(this.part('player'), playable);
-    this.part('seek').max = item.duration ?? 0;
-    this.part('seek').setAttribute('aria-label', words('item.seek', { name: item.name }));
+    this.seek.max = String(item.duration ?? 0);
+    this.seek.setAttribute('aria-label', words('item.seek', { name: item.name }));
     this.#showPosition();
     this.#showProgress();
 
@@ -141,12 +185,12 @@ export class Row {
     if (this.editing) possible.delete('edit');
     for (const action of ALL) show(this.part(action), possible.has(action));
     const removing = words(item.record && !this.actions.owned(item) ? 'item.remove' : 'item.delete');
-    this.part('remove').querySelector('span').textContent = removing;
+    one(this.part('remove'), 'span').textContent = removing;
     this.part('remove').title = removing;
     if (item.record) {
-      this.part('download').href = audioAddress(item.record);
-      this.part('address').value = item.record.page;
-      this.part('open').href = item.record.page;
+      this.part('download', HTMLAnchorElement).href = audioAddress(item.record);
+      this.address.value = item.record.page;
+      this.part('open', HTMLAnchorElement).href = item.record.page;
     }
     if (!possible.has('share')) show(this.part('sharing'), false);
     if (this.shown && this.shown !== item.state) this.#tell();
@@ -176,9 +220,9 @@ export class Row {
 
   #rename() {
     const { item } = this;
-    const name = this.part('rename').value.trim();
+    const name = this.field.value.trim();
     if (name && name !== item.name) this.actions.rename(item, name);
-    else this.part('rename').value = item.name; // an emptied field is no name
+    else this.field.value = item.name; // an emptied field is no name
   }
 
   #facts() {
@@ -187,7 +231,7 @@ export class Row {
     return [time(item.created), item.duration ? clock(item.duration) : '', bytes ? size(bytes) : ''].filter(Boolean).join(' · ');
   }
 
-  #write(note) {
+  #write(/** @type {string} */ note) {
     this.part('note').textContent = note;
     show(this.part('note'), note !== '');
   }
@@ -202,11 +246,11 @@ export class Row {
     if (item.state === 'waiting') sentences.push(words('state.waiting'));
     if (item.state === 'sending' && progress && progress.loaded === progress.total) sentences.push(words('state.finishing'));
     if (item.state === 'converting') sentences.push(words('state.converting'));
-    if (['unsent', 'refused'].includes(item.state)) sentences.push(explain(item.problem));
-    if (item.state === 'unsent' && item.problem.code !== 'invalid_credentials') sentences.push(words(kept ?? 'state.later'));
-    if (item.state === 'unsent' && item.sent) sentences.push(words('state.left', { left: size(item.bytes - item.sent) }));
-    if (item.state === 'ready' && item.record.truncated) sentences.push(words('state.truncated'));
-    if (item.state === 'ready' && item.record.levels?.silent) sentences.push(words('state.silent'));
+    if (item.problem && ['unsent', 'refused'].includes(item.state)) sentences.push(explain(item.problem));
+    if (item.state === 'unsent' && item.problem?.code !== 'invalid_credentials') sentences.push(words(kept ?? 'state.later'));
+    if (item.state === 'unsent' && item.bytes && item.sent) sentences.push(words('state.left', { left: size(item.bytes - item.sent) }));
+    if (item.state === 'ready' && item.record?.truncated) sentences.push(words('state.truncated'));
+    if (item.state === 'ready' && item.record?.levels?.silent) sentences.push(words('state.silent'));
     if (kept && ['waiting', 'sending', 'converting'].includes(item.state)) sentences.push(words(kept));
     if (this.player.failed) sentences.push(words('problem.playback'));
     return sentences.join(' ');
@@ -224,7 +268,7 @@ export class Row {
     show(this.part('sending'), ['reading', 'sending', 'converting'].includes(item.state));
     this.bar.setAttribute('aria-label', words('item.sending', { name: item.name }));
     const moving = item.state === 'sending' && progress && progress.loaded < progress.total;
-    show(this.part('amount'), moving);
+    show(this.part('amount'), Boolean(moving));
     if (!moving) {
       this.bar.removeAttribute('value'); // how long it takes from here, nobody knows
       return;
@@ -245,10 +289,9 @@ export class Row {
     const play = this.part('play');
     play.setAttribute('aria-label', words(isPlaying ? 'item.pause' : 'item.play', { name: item.name }));
     play.setAttribute('aria-busy', String(player.buffering));
-    play.querySelector('use').setAttribute('href', isPlaying ? '#i-pause' : '#i-play');
-    const seek = this.part('seek');
-    seek.value = position;
-    seek.setAttribute('aria-valuetext', words('item.position', { now: spoken(position), all: spoken(all) }));
+    one(play, 'use', SVGUseElement).setAttribute('href', isPlaying ? '#i-pause' : '#i-play');
+    this.seek.value = String(position);
+    this.seek.setAttribute('aria-valuetext', words('item.position', { now: spoken(position), all: spoken(all) }));
     this.part('clock').textContent = position ? `${clock(position)} / ${clock(all)}` : clock(all);
     if (player.failed) this.#write(this.#note());
     this.#draw();
@@ -269,45 +312,45 @@ export class Row {
   }
 
   /** The time under the pointer. */
-  #point({ offsetX, currentTarget }) {
-    const share = Math.max(0, Math.min(1, offsetX / currentTarget.clientWidth));
+  #point(/** @type {PointerEvent} */ { offsetX }) {
+    const share = Math.max(0, Math.min(1, offsetX / this.seek.clientWidth));
     const pointer = this.part('pointer');
     pointer.textContent = clock(share * (this.item.duration ?? 0));
     pointer.style.left = `${share * 100}%`;
     show(pointer, true);
   }
 
-  #key(event) {
+  #key(/** @type {KeyboardEvent} */ event) {
     if (event.key === ' ') this.player.toggle();
     else if (event.key in KEYS) this.player.seek(this.#within(this.player.position + KEYS[event.key]));
     else if (event.key === 'Home') this.player.seek(0);
-    else if (event.key === 'End') this.player.seek(this.#within(this.item.duration));
+    else if (event.key === 'End') this.player.seek(this.#within(Infinity));
     else return;
     event.preventDefault();
   }
 
-  #within(seconds) {
+  #within(/** @type {number} */ seconds) {
     return Math.max(0, Math.min(this.item.duration ?? 0, seconds));
   }
 
   async #sound() {
-    if (this.item.state === 'ready') return audioAddress(this.item.record);
+    if (this.item.state === 'ready' && this.item.record) return audioAddress(this.item.record);
     const wav = await store.sound(this.item).catch(() => null);
     return wav ? URL.createObjectURL(wav) : '';
   }
 
   #showQr() {
-    const shown = this.part('qr').childElementCount > 0;
-    const code = shown ? null : qrElement(this.item.record.page);
+    const { record } = this.item;
+    const code = record && !this.part('qr').childElementCount ? qrElement(record.page) : null;
     code?.setAttribute('aria-label', words('share.qr'));
     this.part('qr').replaceChildren(...(code ? [code] : []));
   }
 
   async #copy() {
-    const label = this.part('copy').querySelector('span');
+    const label = one(this.part('copy'), 'span');
     if (!(await this.actions.copy(this.item))) {
       this.share();
-      this.part('address').select();
+      this.address.select();
       return;
     }
     label.textContent = words('item.copied');
@@ -318,15 +361,17 @@ export class Row {
 
 /** The rows under their days, newest first; `find`: a piece of the names to show. */
 export class List {
-  #element = document.getElementById('list');
-  rows = new Map(); // id → Row
+  #element = byId('list');
+  /** @type {Map<string, Row>} */
+  rows = new Map();
 
+  /** @param {(moment: number) => string} day the name of a moment's */
   constructor(day) {
     this.day = day;
     this.find = '';
   }
 
-  get(id) {
+  get(/** @type {string} */ id) {
     return this.rows.get(id);
   }
 
@@ -335,23 +380,25 @@ export class List {
     return [...this.rows.values()].filter((row) => !row.element.hidden);
   }
 
-  /** The row of an item, made where it is new. */
+  /**
+   * The row of an item, made where it is new.
+   * @param {Item} item @param {(item: Item) => Row} make
+   */
   put(item, make) {
     let row = this.rows.get(item.id);
     if (row) row.update();
     else {
       row = make(item);
+      const earlier = [...this.rows.values()].filter((other) => other.item.created < item.created);
       this.rows.set(item.id, row);
-      const later = [...this.rows.values()].filter((other) => other !== row && other.item.created < item.created);
-      const next = later.reduce((found, other) => (found && found.item.created > other.item.created ? found : other), null);
-      if (next) next.element.before(row.element);
+      if (earlier.length) earlier.reduce((a, b) => (a.item.created > b.item.created ? a : b)).element.before(row.element);
       else this.#element.append(row.element);
     }
     this.arrange();
     return row;
   }
 
-  drop(item) {
+  drop(/** @type {Item} */ item) {
     this.rows.get(item.id)?.leave();
     this.rows.delete(item.id);
     this.arrange();
@@ -364,8 +411,9 @@ export class List {
     for (const mark of this.#element.querySelectorAll('.day')) mark.remove();
     for (const element of [...this.#element.children]) {
       const row = [...this.rows.values()].find((each) => each.element === element);
-      element.hidden = row.item.state === 'recording' || row.item.leaving || !row.item.name.toLowerCase().includes(sought);
-      if (element.hidden) continue;
+      if (!row) continue;
+      row.element.hidden = row.item.state === 'recording' || Boolean(row.item.leaving) || !row.item.name.toLowerCase().includes(sought);
+      if (row.element.hidden) continue;
       const its = this.day(row.item.created);
       if (its !== day) {
         const mark = Object.assign(document.createElement('li'), { className: 'day', textContent: its });

@@ -1,4 +1,3 @@
-// @ts-check
 // What the listening page can do where scripts run: a playhead in the waveform, speed, keys, and the wait for a
 // conversion. Without them the browser's own player and the page's own refresh do.
 

@@ -7,7 +7,11 @@ const FAREWELL = 2000;
 const START = 8000;
 fetch(CAPTURE).catch(() => {}); // so that it is there when the network no longer is: recording needs none
 
-/** Rejects when `signal` aborts, or after `time` ms where one is given. */
+/**
+ * Rejects when `signal` aborts, or after `time` ms where one is given.
+ * @param {AbortSignal} signal @param {number} [time]
+ * @returns {Promise<never>}
+ */
 function limit(signal, time) {
   return new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(new DOMException('cancelled', 'AbortError')), { once: true });
@@ -23,10 +27,12 @@ export async function microphones() {
 }
 
 /**
- * Opens the microphone (`device`: its id, '' for the default one) and calls onBlock({samples: ArrayBuffer, peak: 0..1,
- * mean: 0..1}) some 20 times a second, and onLost() when the device goes away. Returns {sampleRate, stop()}; stop()
+ * @typedef {{samples: ArrayBuffer, peak: number, mean: number}} Block peak and mean: 0 to 1
+ *
+ * Opens the microphone (`device`: its id, '' for the default one) and calls onBlock some 20 times a second, and onLost() when the device goes away. Returns {sampleRate, stop()}; stop()
  * returns when the last block was handed over.
  * Throws a DOMException named as getUserMedia's, or 'insecure', 'stuck' or 'AbortError'.
+ * @param {{device: string, signal: AbortSignal, onBlock: (block: Block) => void, onLost: () => void}} options
  */
 export async function openMicrophone({ device, signal, onBlock, onLost }) {
   if (!navigator.mediaDevices?.getUserMedia || !window.AudioWorkletNode) {
@@ -34,9 +40,13 @@ export async function openMicrophone({ device, signal, onBlock, onLost }) {
   }
   // The context is made at once, still within the person's gesture: some browsers keep it silent otherwise.
   const context = new AudioContext();
-  let stream, node;
+  /** @type {MediaStream | undefined} */
+  let stream;
+  /** @type {AudioWorkletNode} */
+  let node;
   try {
     // What would clean up a telephone call only takes away from a recording.
+    /** @type {MediaTrackConstraints} */
     const audio = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: true };
     if (device) audio.deviceId = { exact: device };
     const asked = navigator.mediaDevices.getUserMedia({ audio });
@@ -51,6 +61,7 @@ export async function openMicrophone({ device, signal, onBlock, onLost }) {
     context.close().catch(() => {});
     throw error;
   }
+  /** @type {Promise<void>} */
   const over = new Promise((resolve) => {
     node.port.onmessage = ({ data }) => (data ? onBlock(data) : resolve());
   });

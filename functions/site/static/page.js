@@ -2,6 +2,7 @@
 
 import * as api from './api.js';
 import { LONGEST, toWav } from './decode.js';
+import { byId } from './elements.js';
 import { identity, openIdentity } from './identity.js';
 import { List, Row } from './list.js';
 import { alone, createQueue, fileName } from './queue.js';
@@ -10,18 +11,29 @@ import * as store from './store.js';
 import { choose, day, explain, language, spoken, translate, when, words } from './strings.js';
 import { looksLikeWav } from './wav.js';
 
+/**
+ * @import { ServiceRecord } from './api.js'
+ * @import { Actions } from './list.js'
+ * @import { Item, State } from './queue.js'
+ *
+ * @typedef {typeof say} Say
+ * @typedef {typeof toast} Toast
+ * @typedef {typeof ask} Ask
+ * @typedef {typeof copy} Copy
+ */
+
 /** How long (ms) a deletion can be undone. */
 const UNDO = 6000;
 
-const byId = (id) => document.getElementById(id);
 const list = new List(day);
 // Other tabs of this browser show the same list.
 const tabs = 'BroadcastChannel' in window ? new BroadcastChannel('records') : null;
 
 document.documentElement.lang = language;
 translate(document);
-byId('search').placeholder = words('list.search');
-byId('search').setAttribute('aria-label', words('list.search'));
+const search = byId('search', HTMLInputElement);
+search.placeholder = words('list.search');
+search.setAttribute('aria-label', words('list.search'));
 const other = language === 'ru' ? ['en', 'English'] : ['ru', 'Русский'];
 Object.assign(byId('language'), { textContent: other[1], lang: other[0] });
 byId('language').addEventListener('click', () => choose(other[0]));
@@ -29,12 +41,16 @@ byId('language').addEventListener('click', () => choose(other[0]));
 // ---- telling
 
 /** Tells a screen reader. The same sentence twice is told twice. */
-function say(text) {
+function say(/** @type {string} */ text) {
   byId('live').textContent = '';
   setTimeout(() => { byId('live').textContent = text; }, 50);
 }
 
-/** Says something where the eye is, until it is closed or its time is over. Returns what closes it. */
+/**
+ * Says something where the eye is, until it is closed or its time is over. Returns what closes it.
+ * @param {string} text
+ * @param {{action?: string, work?: () => void, link?: {href: string, text: string}, time?: number, lasting?: boolean, alert?: boolean}} [options]
+ */
 function toast(text, { action, work, link, time = 8000, lasting = false, alert = false } = {}) {
   const box = Object.assign(document.createElement('div'), { className: 'toast' });
   if (alert) box.setAttribute('role', 'alert');
@@ -56,10 +72,14 @@ function toast(text, { action, work, link, time = 8000, lasting = false, alert =
   return close;
 }
 
-/** Asks before something is lost. True when the answer is `yes`. */
+/**
+ * Asks before something is lost. True when the answer is `yes`.
+ * @param {string} question @param {string} yes
+ * @returns {Promise<boolean>}
+ */
 function ask(question, yes) {
   return new Promise((resolve) => {
-    const dialog = byId('ask');
+    const dialog = byId('ask', HTMLDialogElement);
     byId('question').textContent = question;
     byId('yes').textContent = yes;
     dialog.returnValue = '';
@@ -69,7 +89,7 @@ function ask(question, yes) {
 }
 
 /** Copies a text. False where the browser did not. */
-async function copy(text) {
+async function copy(/** @type {string} */ text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
@@ -86,6 +106,10 @@ async function copy(text) {
 
 // ---- the list
 
+/**
+ * @param {'microphone' | 'file'} source @param {Partial<Item>} more
+ * @returns {Item}
+ */
 function newItem(source, more = {}) {
   const created = Date.now();
   const name = words('booth.name', { when: when(created) });
@@ -94,7 +118,7 @@ function newItem(source, more = {}) {
 }
 
 /** Shows an item, kept or not. */
-function show(item) {
+function show(/** @type {Item} */ item) {
   const row = list.put(item, (found) => new Row(found, { actions, queue, say }));
   frame();
   return row;
@@ -113,11 +137,14 @@ function frame() {
   byId('send-all').textContent = words('list.send_all', { n: kept });
 }
 
-/** An item has changed: it is kept, shown, and the other tabs are told. `kept: false`: only its progress has. */
+/**
+ * An item has changed: it is kept, shown, and the other tabs are told.
+ * @type {import('./queue.js').Changed}
+ */
 async function changed(item, { kept = true } = {}) {
   if (item.removed) return;
   // The account's list may have told of it before the answer to its sending did.
-  const told = item.source !== 'service' && item.record && list.get(item.record.id);
+  const told = item.source !== 'service' && item.record ? list.get(item.record.id) : undefined;
   if (told) unlist(told.item);
   const before = list.get(item.id)?.shown;
   const row = show(item);
@@ -133,7 +160,7 @@ async function changed(item, { kept = true } = {}) {
 }
 
 /** Takes an item off the list; the focus goes to its neighbour. */
-function unlist(item) {
+function unlist(/** @type {Item} */ item) {
   item.removed = true;
   const row = list.get(item.id);
   if (row) {
@@ -145,7 +172,7 @@ function unlist(item) {
   frame();
 }
 
-function neighbour(row) {
+function neighbour(/** @type {Row} */ row) {
   const shown = list.visible;
   const at = shown.indexOf(row);
   return shown[at + 1]?.card ?? shown[at - 1]?.card ?? byId('record');
@@ -153,13 +180,22 @@ function neighbour(row) {
 
 const queue = createQueue({ changed, signedOut: () => who.refused() });
 
-async function send(item) {
+/** This browser's user. Throws a Problem where there is none any more: another tab may have signed out. */
+function me() {
+  const user = identity();
+  if (!user) throw new api.Problem('invalid_credentials');
+  return user;
+}
+
+async function send(/** @type {Item} */ item) {
   if (!(await who.need())) return;
   await queue.send(item);
 }
 
-const leaving = new Map(); // id → what makes a deletion final
+/** @type {Map<string, () => void>} id → what makes a deletion final */
+const leaving = new Map();
 
+/** @type {Actions} */
 const actions = {
   send,
   cancel: (item) => queue.cancel(item),
@@ -173,9 +209,9 @@ const actions = {
     item.name = name;
     show(item);
     try {
-      const record = await api.rename(identity(), item.record, fileName(name));
+      const record = await api.rename(me(), item.record, fileName(name));
       await changed(Object.assign(item, { record: { ...item.record, ...record } }));
-    } catch (problem) {
+    } catch (/** @type {any} */ problem) {
       item.name = before;
       show(item);
       toast(explain(problem), { alert: true });
@@ -185,17 +221,19 @@ const actions = {
 
   /** Copies the link; returns whether it was copied. */
   async copy({ name, record }) {
+    if (!record) return false;
     const copied = await copy(record.page);
     if (copied) say(words('say.copied', { name }));
     else toast(words('share.by_hand'), { alert: true });
     return copied;
   },
 
-  share: ({ name, record }) => navigator.share({ title: name, url: record.page }).catch(() => {}),
+  share: ({ name, record }) => navigator.share({ title: name, url: record?.page }).catch(() => {}),
 
   /** Deletes an item, which can be undone for a few seconds. */
   remove(item) {
     const row = list.get(item.id);
+    if (!row) return;
     const next = neighbour(row);
     const owned = actions.owned(item);
     row.player.reset();
@@ -210,8 +248,8 @@ const actions = {
       if (!leaving.delete(item.id)) return;
       clearTimeout(timer);
       try {
-        if (owned) await api.remove(identity(), item.record);
-      } catch (problem) {
+        if (owned && item.record) await api.remove(me(), item.record);
+      } catch (/** @type {any} */ problem) {
         item.leaving = false;
         changed(item);
         return toast(explain(problem), { alert: true });
@@ -231,7 +269,7 @@ const actions = {
         if (!leaving.delete(item.id)) return;
         item.leaving = false;
         changed(item);
-        list.get(item.id).focus();
+        list.get(item.id)?.focus();
         say(words('say.back', { name: item.name }));
       },
     });
@@ -256,7 +294,7 @@ tabs?.addEventListener('message', async ({ data: id }) => {
 });
 
 /** Goes on with an item as the last page left it. */
-async function goOn(item) {
+async function goOn(/** @type {Item} */ item) {
   const { state } = item;
   if (state === 'recording' || state === 'reading') {
     await alone(item.id, async () => {
@@ -278,8 +316,8 @@ function resend() {
 addEventListener('online', resend);
 addEventListener('beforeunload', (event) => queue.busy && event.preventDefault());
 
-byId('search').addEventListener('input', ({ target }) => {
-  list.find = target.value;
+search.addEventListener('input', () => {
+  list.find = search.value;
   list.arrange();
   frame();
 });
@@ -290,10 +328,12 @@ byId('send-all').addEventListener('click', async () => {
 
 // ---- what the account has, wherever it was sent from
 
-let next = null; // the address of the page after the last one
+/** @type {string | undefined} the address of the page after the last one */
+let next;
 
-const nameOf = (record) => record.name.replace(/\.wave?$/i, '') || record.name;
+const nameOf = (/** @type {ServiceRecord} */ record) => record.name.replace(/\.wave?$/i, '') || record.name;
 
+/** @param {string} [more] the address of the page to add */
 async function load(more) {
   const user = identity();
   if (!user) return;
@@ -306,7 +346,7 @@ async function load(more) {
     return; // what this browser has is shown all the same
   }
   if (identity()?.id !== user.id) return;
-  const mine = new Map([...list.rows.values()].filter(({ item }) => item.record).map((row) => [row.item.record.id, row.item]));
+  const mine = new Map([...list.rows.values()].flatMap(({ item }) => (item.record ? [[item.record.id, item]] : [])));
   for (const record of page.records) {
     const item = mine.get(record.id);
     if (item) {
@@ -319,23 +359,26 @@ async function load(more) {
   // What the list should have had and has not was deleted elsewhere.
   const oldest = Math.min(...page.records.map(({ created_at }) => Date.parse(created_at)));
   for (const item of mine.values()) {
-    const at = Date.parse(item.record.created_at);
-    const covered = !more && (page.next ? at > oldest : true);
-    if (covered && ready.has(item.id) && item.record.user === user.id && !item.leaving) {
+    const { record } = item;
+    const covered = record && !more && (page.next ? Date.parse(record.created_at) > oldest : true);
+    if (covered && ready.has(item.id) && record.user === user.id && !item.leaving) {
       unlist(item);
       store.remove(item.id);
     }
   }
-  next = page.next ?? null;
+  next = page.next;
   byId('more').hidden = !next;
   frame();
 }
 
 /** Shows a recording that another browser sent. */
-function fromService(record) {
+function fromService(/** @type {ServiceRecord} */ record) {
+  /** @type {Record<string, State>} */
   const states = { ready: 'ready', pending: 'converting', failed: 'refused' };
+  /** @type {Item} */
   const item = {
     id: record.id,
+    key: record.id,
     source: 'service',
     name: nameOf(record),
     created: Date.parse(record.created_at),
@@ -353,7 +396,7 @@ function fromService(record) {
 const seen = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     const row = isIntersecting && [...list.rows.values()].find(({ element }) => element === target);
-    if (!row) continue;
+    if (!row || !row.item.record) continue;
     seen.unobserve(target);
     api.look(row.item.record).then(({ waveform }) => {
       row.item.waveform = waveform;
@@ -366,28 +409,30 @@ byId('more').addEventListener('click', () => load(next));
 // ---- files
 
 /** Why files were refused: one notice for all of them, for as long as it is not closed. */
+/** @type {{close: () => void, lines: string[], box?: Element | null}} */
 let refusals = { close: () => {}, lines: [] };
 
-function refuse(line) {
+function refuse(/** @type {string} */ line) {
   const lines = refusals.box?.isConnected ? [...refusals.lines, line] : [line];
   refusals.close();
   const close = toast(lines.join('\n'), { lasting: true, alert: true });
   refusals = { close, lines, box: byId('toasts').lastElementChild };
 }
 
-async function add(files) {
+async function add(/** @type {File[]} */ files) {
   let added = 0;
   await Promise.all(
     files.map(async (file) => {
       if (!file.size) return refuse(words('problem.empty', { name: file.name }));
       const item = newItem('file', { name: file.name.replace(/\.[a-z0-9]{2,5}$/i, '') || file.name, bytes: file.size });
+      /** @type {Blob} */
       let wav = file;
       try {
         if (!(await looksLikeWav(file).catch(() => false))) {
           show(item);
           wav = await toWav(file);
         }
-      } catch (error) {
+      } catch (/** @type {any} */ error) {
         if (list.get(item.id)) unlist(item);
         const key = error.name === 'too_long' ? 'problem.too_long' : 'problem.not_audio';
         return refuse(words(key, { name: file.name, length: spoken(LONGEST) }));
@@ -410,14 +455,15 @@ async function add(files) {
   if (document.activeElement === document.body || document.activeElement === byId('choose')) first?.focus();
 }
 
-byId('choose').addEventListener('click', () => byId('files').click());
-byId('files').addEventListener('change', ({ target }) => {
-  add([...target.files]);
-  target.value = ''; // so that the same file can be chosen again
+const chosen = byId('files', HTMLInputElement);
+byId('choose').addEventListener('click', () => chosen.click());
+chosen.addEventListener('change', () => {
+  add([...(chosen.files ?? [])]);
+  chosen.value = ''; // so that the same file can be chosen again
 });
 
 let over = 0; // how many elements the dragged files are over: each child of the page enters and leaves of its own
-const carriesFiles = (event) => event.dataTransfer?.types.includes('Files');
+const carriesFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes('Files');
 addEventListener('dragenter', (event) => {
   if (!carriesFiles(event)) return;
   event.preventDefault();
@@ -433,7 +479,7 @@ addEventListener('drop', (event) => {
   event.preventDefault();
   over = 0;
   byId('drop').hidden = true;
-  add([...event.dataTransfer.files]);
+  add([...(event.dataTransfer?.files ?? [])]);
 });
 
 // ---- who is here
@@ -495,7 +541,7 @@ greet();
 const kept = [];
 for (const item of await store.items()) {
   if (!item.leaving) kept.push(item);
-  else if (actions.owned(item)) api.remove(identity(), item.record).then(() => store.remove(item.id), () => {});
+  else if (item.record && actions.owned(item)) api.remove(me(), item.record).then(() => store.remove(item.id), () => {});
   else store.remove(item.id);
 }
 for (const item of kept) show(item);

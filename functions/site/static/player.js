@@ -1,21 +1,26 @@
 // Plays one recording; whoever begins to play silences the others.
 
+/** @type {Player | null} */
 let playing = null;
 let silenced = false;
 
 /** While something is recorded nothing plays: the microphone would hear it. */
-export function silence(on) {
+export function silence(/** @type {boolean} */ on) {
   silenced = on;
   if (on) playing?.pause();
 }
 
 export class Player {
+  /** @type {HTMLAudioElement | null} */
   #audio = null;
   #source;
   #changed;
   #again = 0; // when the address was last asked for again
 
-  /** source(): a promise of the address; changed(): called whenever the position or the state may have changed. */
+  /**
+   * @param {() => Promise<string>} source of the address
+   * @param {() => void} changed called whenever the position or the state may have changed
+   */
   constructor(source, changed) {
     this.#source = source;
     this.#changed = changed;
@@ -50,7 +55,7 @@ export class Player {
   }
 
   /** The signed address that a long MP3 is read from has a short life: when it has run out, a new one is asked for. */
-  async #recover(audio) {
+  async #recover(/** @type {HTMLAudioElement} */ audio) {
     if (audio !== this.#audio) return;
     const at = audio.currentTime;
     if (!at || Date.now() - this.#again < 10_000) return this.#changed();
@@ -61,7 +66,7 @@ export class Player {
 
   async toggle() {
     if (this.isPlaying) {
-      this.#audio.pause();
+      this.pause();
       return;
     }
     if (silenced) return;
@@ -77,7 +82,7 @@ export class Player {
     this.#audio?.pause();
   }
 
-  async seek(seconds) {
+  async seek(/** @type {number} */ seconds) {
     if (this.#audio) this.#audio.currentTime = seconds;
     else await this.#load(seconds);
     this.#changed();

@@ -1,11 +1,13 @@
-// @ts-check
 // QR codes (ISO/IEC 18004): bytes, error correction M, versions 1 to 20.
 
 /** Error correction codewords of each block, and blocks, by version (table 9, level M). */
 const CODEWORDS = [0, 10, 16, 26, 18, 24, 16, 18, 22, 22, 26, 30, 22, 22, 24, 24, 28, 28, 26, 26, 26];
 const BLOCKS = [0, 1, 1, 1, 2, 2, 4, 4, 4, 5, 5, 5, 8, 9, 9, 10, 10, 11, 13, 14, 16];
 
-/** The eight masks (table 10): whether the module at x, y is inverted. */
+/**
+ * The eight masks (table 10): whether the module at x, y is inverted.
+ * @type {((x: number, y: number) => boolean)[]}
+ */
 const MASKS = [
   (x, y) => (x + y) % 2 === 0,
   (x, y) => y % 2 === 0,
@@ -21,9 +23,13 @@ const MASKS = [
 const EXP = [1];
 for (let i = 1; i < 255; i += 1) EXP.push((EXP[i - 1] << 1) ^ (EXP[i - 1] & 128 ? 0x11d : 0));
 const LOG = Object.fromEntries(EXP.map((value, i) => [value, i]));
-const times = (a, b) => (a && b ? EXP[(LOG[a] + LOG[b]) % 255] : 0);
+const times = (/** @type {number} */ a, /** @type {number} */ b) => (a && b ? EXP[(LOG[a] + LOG[b]) % 255] : 0);
 
-/** The Reed-Solomon remainder of data, `degree` bytes long. */
+/**
+ * The Reed-Solomon remainder of data, `degree` bytes long.
+ * @param {number[]} data @param {number} degree
+ * @returns {number[]}
+ */
 function remainder(data, degree) {
   let divisor = [1];
   for (let i = 0; i < degree; i += 1) {
@@ -41,7 +47,7 @@ function remainder(data, degree) {
 }
 
 /** Bytes of data and error correction that a version holds. */
-function capacity(version) {
+function capacity(/** @type {number} */ version) {
   const aligned = version > 1 ? Math.floor(version / 7) + 2 : 0;
   let bits = (16 * version + 128) * version + 64;
   if (aligned) bits -= (25 * aligned - 10) * aligned - 55;
@@ -50,7 +56,7 @@ function capacity(version) {
 }
 
 /** The centres of the alignment patterns, on either axis. */
-function centres(version) {
+function centres(/** @type {number} */ version) {
   if (version === 1) return [];
   const count = Math.floor(version / 7) + 2;
   const step = Math.ceil((version * 4 + 4) / (count * 2 - 2)) * 2;
@@ -59,14 +65,18 @@ function centres(version) {
   return found;
 }
 
-/** The codewords of a text: its data and their error correction, interleaved. */
+/**
+ * The codewords of a text: its data and their error correction, interleaved.
+ * @param {Uint8Array} bytes @param {number} version
+ */
 function codewords(bytes, version) {
   const blocks = BLOCKS[version];
   const checks = CODEWORDS[version];
   const total = capacity(version);
   const room = total - blocks * checks;
+  /** @type {number[]} */
   const bits = [];
-  const put = (value, length) => { for (let i = length - 1; i >= 0; i -= 1) bits.push((value >> i) & 1); };
+  const put = (/** @type {number} */ value, /** @type {number} */ length) => { for (let i = length - 1; i >= 0; i -= 1) bits.push((value >> i) & 1); };
   put(4, 4); // byte mode
   put(bytes.length, version < 10 ? 8 : 16);
   for (const byte of bytes) put(byte, 8);
@@ -89,7 +99,10 @@ function codewords(bytes, version) {
   return result;
 }
 
-/** Remainder of a BCH code: format (10 bits) and version (12 bits) information. */
+/**
+ * Remainder of a BCH code: format (10 bits) and version (12 bits) information.
+ * @param {number} value @param {number} generator @param {number} length
+ */
 function bch(value, generator, length) {
   let rest = value << length;
   for (let i = 31 - Math.clz32(rest); i >= length; i = 31 - Math.clz32(rest || 1)) rest ^= generator << (i - length);
@@ -97,7 +110,7 @@ function bch(value, generator, length) {
 }
 
 /** How hard a code is to read (7.8.3.1): long runs, squares, finder-like patterns, imbalance. */
-function penalty(rows) {
+function penalty(/** @type {boolean[][]} */ rows) {
   const size = rows.length;
   let sum = 0;
   const columns = rows.map((_, x) => rows.map((row) => row[x]));
@@ -118,11 +131,13 @@ function penalty(rows) {
   return sum + 10 * Math.floor(Math.abs((dark * 20) / (size * size) - 10));
 }
 
+/** @param {number} version @param {number[]} words @param {number} mask */
 function draw(version, words, mask) {
   const size = version * 4 + 17;
+  /** @type {boolean[][]} */
   const rows = Array.from({ length: size }, () => new Array(size).fill(false));
   const fixed = rows.map((row) => [...row]);
-  const set = (x, y, dark) => {
+  const set = (/** @type {number} */ x, /** @type {number} */ y, /** @type {unknown} */ dark) => {
     if (x < 0 || y < 0 || x >= size || y >= size) return;
     rows[y][x] = Boolean(dark);
     fixed[y][x] = true;
@@ -146,7 +161,7 @@ function draw(version, words, mask) {
     for (let dy = -2; dy <= 2; dy += 1) for (let dx = -2; dx <= 2; dx += 1) set(cx + dx, cy + dy, Math.max(Math.abs(dx), Math.abs(dy)) !== 1);
   }));
   const format = bch(mask, 0x537, 10) ^ 0x5412; // level M is 00
-  const bit = (value, i) => (value >> i) & 1;
+  const bit = (/** @type {number} */ value, /** @type {number} */ i) => (value >> i) & 1;
   for (let i = 0; i <= 5; i += 1) set(8, i, bit(format, i));
   set(8, 7, bit(format, 6));
   set(8, 8, bit(format, 7));
@@ -187,7 +202,7 @@ function draw(version, words, mask) {
  */
 export function qr(text, mask) {
   const bytes = new TextEncoder().encode(text);
-  const fits = (version) => capacity(version) - BLOCKS[version] * CODEWORDS[version] >= bytes.length + (version < 10 ? 2 : 3);
+  const fits = (/** @type {number} */ version) => capacity(version) - BLOCKS[version] * CODEWORDS[version] >= bytes.length + (version < 10 ? 2 : 3);
   const version = BLOCKS.findIndex((_, i) => i > 0 && fits(i));
   if (version < 0) throw new RangeError('too long for a QR code');
   const words = codewords(bytes, version);

@@ -17,6 +17,46 @@ import { DIRECT_LIMIT, Problem, WHOLE_LIMIT, announce, look, remove, sendDirect,
 import { identity } from './identity.js';
 import * as store from './store.js';
 
+/**
+ * @import { Failure, OnProgress, Sending, ServiceRecord, Ticket, User } from './api.js'
+ *
+ * @typedef {'recording' | 'reading' | 'kept' | 'waiting' | 'sending' | 'converting' | 'unsent' | 'refused' | 'ready'} State
+ *
+ * A recording in the list.
+ * @typedef {object} Item
+ * @property {string} id
+ * @property {string} key
+ * @property {'microphone' | 'file' | 'service'} source
+ * @property {string} name
+ * @property {number} created ms
+ * @property {State} state
+ * @property {string | null} [note] what is said of a kept one: 'cancelled', 'recovered'
+ * @property {Failure | null} [problem]
+ * @property {boolean} [again] whether a refused one can be tried again
+ * @property {number} [bytes] of the WAV
+ * @property {number} [sampleRate]
+ * @property {number} [duration] s
+ * @property {number[]} [waveform]
+ * @property {ServiceRecord} [record]
+ * @property {number} [user] who sends it
+ * @property {boolean} [attempted]
+ * @property {number} [attempts] in a row that failed
+ * @property {number} [pause] s until the next
+ * @property {boolean} [uploaded]
+ * @property {number} [sent] bytes that have arrived
+ * @property {boolean} [unkept] whether only memory holds its sound
+ * @property {boolean} [leaving] deleted, which can be undone
+ * @property {boolean} [removed]
+ *
+ * What is on its way: bytes, and bytes a second; marks: when (ms) how many had left.
+ * @typedef {{loaded: number, total: number, speed: number, controller: AbortController, marks: [number, number][]}} Progress
+ *
+ * Keeps and shows an item. `kept: false`: only its progress has changed.
+ * @typedef {(item: Item, options?: {kept?: boolean}) => Promise<void>} Changed
+ *
+ * @typedef {ReturnType<typeof createQueue>} Queue
+ */
+
 /** Seconds before the 1st, 2nd … attempt that nobody asked for. The last one repeats. */
 const PAUSES = [3, 10, 30, 60, 300];
 /** Problems that pass. */
@@ -24,39 +64,53 @@ const PASSING = new Set(['network', 'unavailable', 'upload_expired', 'invalid_cr
 /** Problems that passed by themselves no more than once: a person may try again all the same. */
 const WORTH_A_TRY = new Set(['conversion_error', 'conversion_timeout', 'record_not_found', 'validation_failed', 'upload_damaged', 'storage_full', 'unknown']);
 
-const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+const sleep = (/** @type {number} */ seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
 /** A name as the service takes it: no folder, no control character, at most 255 characters with its ending. */
-export function fileName(name) {
+export function fileName(/** @type {string} */ name) {
   const plain = name.replace(/[/\\\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/gu, '-').trim();
   return `${[...plain].slice(0, 250).join('')}.wav`;
 }
 
-/** Runs `work` while no other tab of this browser does anything with that item. */
+/**
+ * Runs `work` while no other tab of this browser does anything with that item.
+ * @param {string} id @param {() => Promise<unknown>} work
+ * @returns {Promise<unknown>}
+ */
 export function alone(id, work) {
   return navigator.locks ? navigator.locks.request(`records/${id}`, work) : work();
 }
 
-/** changed(item): called after every change; it keeps and shows the item. signedOut(): the service does not know us. */
+/**
+ * changed: called after every change of an item. signedOut: the service does not know us.
+ * @param {{changed: Changed, signedOut: () => void}} page
+ */
 export function createQueue({ changed, signedOut }) {
-  const running = new Map(); // id → {loaded, total, speed, controller} of what is on its way
-  const timers = new Map(); // id → the next attempt
-  const taken = new Set(); // ids that this tab has taken on
+  /** @type {Map<string, Progress>} */
+  const running = new Map();
+  /** @type {Map<string, number>} id → the next attempt */
+  const timers = new Map();
+  /** @type {Set<string>} ids that this tab has taken on */
+  const taken = new Set();
   const turns = { short: Promise.resolve(), long: Promise.resolve() }; // a short one waits for no long one
 
   /** What makes an item a new recording for the service, which forgets what it has of the old one. */
-  function fresh({ record }) {
+  function fresh(/** @type {Item} */ { record }) {
     const user = identity();
     if (record && user?.id === record.user) remove(user, record).catch(() => {}); // else it goes by itself within a day
     return { key: store.newId(), attempted: false, uploaded: false, sent: 0, record: undefined };
   }
 
+  /** @param {Item} item @param {State} state @param {Partial<Item>} more */
   function become(item, state, more = {}) {
     Object.assign(item, { state, problem: null, note: null }, more);
     return changed(item);
   }
 
-  /** Takes an item on, unless another tab has; `prepare` comes first, before any other tab can take it on. */
+  /**
+   * Takes an item on, unless another tab has; `prepare` comes first, before any other tab can take it on.
+   * @param {Item} item @param {() => Promise<void>} [prepare]
+   */
   async function take(item, prepare) {
     if (taken.has(item.id)) return;
     taken.add(item.id);
@@ -77,6 +131,10 @@ export function createQueue({ changed, signedOut }) {
     }
   }
 
+  /**
+   * @param {Item} item
+   * @returns {Promise<void>}
+   */
   async function send(item) {
     if (item.state !== 'waiting' || item.removed) return;
     const user = identity();
@@ -90,17 +148,18 @@ export function createQueue({ changed, signedOut }) {
     }
     if (!wav) return become(item, 'refused', { problem: { code: 'lost' } });
     const controller = new AbortController();
+    /** @type {Progress} */
     const progress = { loaded: 0, total: wav.size, speed: 0, controller, marks: [] };
     running.set(item.id, progress);
     await become(item, 'sending', { attempted: true });
     try {
-      const onArrived = (bytes) => {
+      const onArrived = (/** @type {number} */ bytes) => {
         if (bytes > (item.sent ?? 0)) item.attempts = 0; // it gets on: the next pause is short again
         item.sent = bytes;
       };
       const record = await deliver(item, user, wav, { signal: controller.signal, onProgress: gauge(item, progress), onArrived });
       await arrived(item, record);
-    } catch (problem) {
+    } catch (/** @type {any} */ problem) {
       await failed(item, problem);
     } finally {
       running.delete(item.id);
@@ -108,16 +167,21 @@ export function createQueue({ changed, signedOut }) {
     }
   }
 
-  /** Short recordings go in one request, longer ones to the storage, the longest in parts. Returns the record. */
+  /**
+   * Short recordings go in one request, longer ones to the storage, the longest in parts. Returns the record.
+   * @param {Item} item @param {User} user @param {Blob} wav @param {Sending} options
+   * @returns {Promise<Ticket>}
+   */
   async function deliver(item, user, wav, options) {
     const title = fileName(item.name);
     if (wav.size <= DIRECT_LIMIT) {
       try {
         return await sendDirect(user, item.key, title, wav, options);
-      } catch (problem) {
+      } catch (/** @type {any} */ problem) {
         if (problem.code !== 'audio_too_large') throw problem; // else the limit is lower there: by an upload, then
       }
     }
+    /** @type {(bytes?: number) => Promise<Ticket>} */
     const ask = async (bytes) => {
       const { upload, ...record } = await announce(user, item.key, title, { ...options, bytes });
       // The account's list has it from now on: this item is known by it, also after a reload.
@@ -133,7 +197,11 @@ export function createQueue({ changed, signedOut }) {
     return record;
   }
 
-  /** Counts the bytes and the speed over the last three seconds. */
+  /**
+   * Counts the bytes and the speed over the last three seconds.
+   * @param {Item} item @param {Progress} progress
+   * @returns {OnProgress}
+   */
   function gauge(item, progress) {
     return (loaded, total) => {
       const now = performance.now();
@@ -147,6 +215,7 @@ export function createQueue({ changed, signedOut }) {
     };
   }
 
+  /** @param {Item} item @param {Ticket} ticket */
   async function arrived(item, { upload: _, ...record }) {
     item.attempts = 0;
     if (record.status !== 'ready') return become(item, 'converting', { record });
@@ -154,19 +223,20 @@ export function createQueue({ changed, signedOut }) {
     await store.dropSound(item.id);
   }
 
-  async function follow(item) {
-    for (let pause = 1; item.state === 'converting' && !item.removed; pause = Math.min(10, pause * 1.4)) {
+  async function follow(/** @type {Item} */ item) {
+    for (let pause = 1; item.state === 'converting' && item.record && !item.removed; pause = Math.min(10, pause * 1.4)) {
       await sleep(pause);
       if (item.state !== 'converting') return;
       try {
         const record = await look(item.record, identity());
         if (record.status === 'ready') await arrived(item, { ...item.record, ...record });
-      } catch (problem) {
+      } catch (/** @type {any} */ problem) {
         if (!PASSING.has(problem.code)) await failed(item, problem);
       }
     }
   }
 
+  /** @param {Item} item @param {Problem} problem */
   async function failed(item, { code, message, details, retryAfter }) {
     const problem = { code, message, details };
     if (code === 'cancelled') return become(item, 'kept', { note: 'cancelled' });
@@ -184,7 +254,10 @@ export function createQueue({ changed, signedOut }) {
   }
 
   const queue = {
-    /** Gives an item another name. What was tried under the old one may have arrived, so it is sent as another. */
+    /**
+     * Gives an item another name. What was tried under the old one may have arrived, so it is sent as another.
+     * @param {Item} item @param {string} name
+     */
     rename(item, name) {
       if (name === item.name) return undefined;
       const more = item.attempted ? fresh(item) : {};
@@ -192,7 +265,7 @@ export function createQueue({ changed, signedOut }) {
     },
 
     /** Sends an item, now or when its turn comes. */
-    async send(item) {
+    async send(/** @type {Item} */ item) {
       clearTimeout(timers.get(item.id));
       timers.delete(item.id);
       if (item.state === 'waiting' || item.state === 'sending') return;
@@ -204,19 +277,19 @@ export function createQueue({ changed, signedOut }) {
     },
 
     /** Sends an item after its pause, unless another tab does before. */
-    later(item, more = 0) {
+    later(/** @type {Item} */ item, more = 0) {
       clearTimeout(timers.get(item.id));
-      timers.set(item.id, setTimeout(() => item.state === 'unsent' && queue.send(item), (item.pause + more) * 1000));
+      timers.set(item.id, setTimeout(() => item.state === 'unsent' && queue.send(item), ((item.pause ?? 0) + more) * 1000));
     },
 
     /** Sends an item that is new (`prepare` keeps it), or was under way when the page was closed. */
     resume: take,
 
     /** Stops sending what another tab has cancelled or removed. */
-    stop: ({ id }) => running.get(id)?.controller.abort(),
+    stop: (/** @type {Item} */ { id }) => running.get(id)?.controller.abort(),
 
     /** Stops sending an item. `silently`: where it is about to be removed, its state does not matter. */
-    cancel(item, { silently = false } = {}) {
+    cancel(/** @type {Item} */ item, { silently = false } = {}) {
       clearTimeout(timers.get(item.id));
       const { controller } = running.get(item.id) ?? {};
       if (controller) controller.abort();
@@ -228,8 +301,8 @@ export function createQueue({ changed, signedOut }) {
       return running.size > 0;
     },
 
-    /** {loaded, total, speed} of an item that this tab is sending. */
-    progress: (item) => running.get(item.id),
+    /** Of an item that this tab is sending. */
+    progress: (/** @type {Item} */ item) => running.get(item.id),
   };
   return queue;
 }

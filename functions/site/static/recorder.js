@@ -1,5 +1,6 @@
 // Recording from the microphone. Every second of it is kept in the browser before the next is over.
 
+import { byId } from './elements.js';
 import { microphones, openMicrophone } from './microphone.js';
 import { silence } from './player.js';
 import { alone } from './queue.js';
@@ -18,30 +19,68 @@ const CLIPPING = 2;
 const BLOCK = 2048; // frames; as in capture.js
 const EXPLAINED = ['NotAllowedError', 'NotFoundError', 'NotReadableError', 'OverconstrainedError', 'insecure', 'stuck'];
 
-const byId = (id) => document.getElementById(id);
+/**
+ * @import { Block } from './microphone.js'
+ * @import { Ask, Say } from './page.js'
+ * @import { Item } from './queue.js'
+ *
+ * What is being recorded. waiting: samples that are not kept yet; faint: frames in a row; clipped: at which second.
+ * @typedef {object} Recording
+ * @property {Item} item
+ * @property {Envelope} envelope
+ * @property {ArrayBuffer[]} waiting
+ * @property {number} frames
+ * @property {number} saved
+ * @property {number} parts
+ * @property {number} faint
+ * @property {number} clipped
+ * @property {Promise<void>} writing
+ * @property {Awaited<ReturnType<typeof openMicrophone>>} [microphone]
+ * @property {() => void} [release]
+ * @property {WakeLockSentinel} [awake]
+ * @property {boolean} [paused]
+ * @property {boolean} [ending]
+ *
+ * @typedef {'idle' | 'opening' | 'on' | 'paused' | 'busy'} Face
+ */
 
-/** begun(item), kept(item), dropped(item): what became of a recording; say(text): for a screen reader. */
+/**
+ * begun(item), kept(item), dropped(item): what became of a recording.
+ * @param {object} page
+ * @param {(source: 'microphone') => Item} page.newItem
+ * @param {(item: Item) => Promise<void>} page.begun
+ * @param {(item: Item) => Promise<void>} page.kept
+ * @param {(item: Item) => Promise<void>} page.dropped
+ * @param {Ask} page.ask
+ * @param {Say} page.say
+ */
 export function openRecorder({ newItem, begun, kept, dropped, ask, say }) {
-  const tape = new Tape(byId('tape'));
+  const tape = new Tape(byId('tape', HTMLCanvasElement));
+  const button = byId('record', HTMLButtonElement);
+  const select = byId('microphone', HTMLSelectElement);
   const title = document.title;
-  let current = null; // the recording that is going on
-  let opening = null; // aborts the wait for the microphone
+  /** @type {Recording | null} the recording that is going on */
+  let current = null;
+  /** @type {AbortController | null} aborts the wait for the microphone */
+  let opening = null;
 
+  /** @type {Partial<Record<Face, string>>} */
   const LABELS = { on: 'booth.stop', paused: 'booth.stop', opening: 'booth.cancel' };
 
+  /** @param {Face} state @param {string} hint */
   function face(state, hint) {
     byId('booth').dataset.state = state;
     byId('record-label').textContent = words(LABELS[state] ?? 'booth.record');
-    byId('record').disabled = state === 'busy';
+    button.disabled = state === 'busy';
     const going = state === 'on' || state === 'paused';
     byId('discard').hidden = !going;
     byId('pause').hidden = !going;
     byId('pause').textContent = words(state === 'paused' ? 'booth.resume' : 'booth.pause');
-    byId('microphone').disabled = state !== 'idle';
+    select.disabled = state !== 'idle';
     byId('booth-hint').textContent = words(hint);
   }
 
-  function problem(key) {
+  function problem(/** @type {string} */ key) {
     byId('booth-problem').textContent = key ? words(key) : '';
   }
 
@@ -49,7 +88,6 @@ export function openRecorder({ newItem, begun, kept, dropped, ask, say }) {
   async function offer() {
     const found = await microphones();
     byId('microphones').hidden = found.length < 2;
-    const select = byId('microphone');
     const chosen = select.value;
     select.replaceChildren(new Option(words('booth.default'), ''), ...found.map(({ id, name }) => new Option(name, id)));
     select.value = found.some(({ id }) => id === chosen) ? chosen : '';
@@ -61,43 +99,48 @@ export function openRecorder({ newItem, begun, kept, dropped, ask, say }) {
     opening = new AbortController();
     face('opening', 'booth.opening');
     const item = newItem('microphone');
+    /** @type {Recording} */
     const recording = { item, envelope: new Envelope(), waiting: [], frames: 0, saved: 0, parts: 0, faint: 0, clipped: -Infinity, writing: Promise.resolve() };
     try {
       recording.microphone = await openMicrophone({
-        device: byId('microphone').value,
+        device: select.value,
         signal: opening.signal,
         onBlock: (block) => take(recording, block),
         onLost: () => finish('microphone.lost'),
       });
-    } catch (error) {
+    } catch (/** @type {any} */ error) {
       silence(false);
       face('idle', 'booth.hint');
       if (error.name !== 'AbortError') problem(`microphone.${EXPLAINED.includes(error.name) ? error.name : 'unknown'}`);
-      byId('record').focus();
+      button.focus();
       return;
     } finally {
       opening = null;
     }
     current = recording;
-    item.sampleRate = recording.microphone.sampleRate;
+    const { sampleRate } = recording.microphone;
+    item.sampleRate = sampleRate;
     // Another tab that finds this item must not take it for one whose page has died.
-    alone(item.id, () => new Promise((resolve) => { recording.release = resolve; }));
+    /** @type {Promise<void>} */
+    const over = new Promise((resolve) => { recording.release = resolve; });
+    alone(item.id, () => over);
     navigator.wakeLock?.request('screen').then((lock) => { recording.awake = lock; }, () => {});
     begun(item);
-    tape.start(item.sampleRate / BLOCK);
+    tape.start(sampleRate / BLOCK);
     face('on', 'booth.listening');
-    byId('record').focus();
+    button.focus();
     say(words('say.recording'));
     offer();
   }
 
+  /** @param {Recording} recording @param {Block} block */
   function take(recording, { samples, peak, mean }) {
     const { item, envelope } = recording;
     if (recording.paused) return;
     recording.waiting.push(samples);
     recording.frames += samples.byteLength / 2;
     envelope.add(peak);
-    if (current !== recording) return; // the last block, or one before the rate is known
+    if (current !== recording || !item.sampleRate) return; // the last block, or one before the rate is known
     tape.add(peak, mean);
     const seconds = recording.frames / item.sampleRate;
     if (byId('timer').textContent !== clock(seconds)) {
@@ -118,9 +161,10 @@ export function openRecorder({ newItem, begun, kept, dropped, ask, say }) {
   }
 
   /** Keeps what has come in since the last time. */
-  function save(recording) {
+  function save(/** @type {Recording} */ recording) {
     const { item, envelope, waiting, frames } = recording;
-    if (!waiting.length) return;
+    const { sampleRate } = item;
+    if (!waiting.length || !sampleRate) return;
     const n = recording.parts++;
     recording.waiting = [];
     recording.saved = frames;
@@ -130,15 +174,15 @@ export function openRecorder({ newItem, begun, kept, dropped, ask, say }) {
         item.unkept = true;
         problem('microphone.unkept');
       }
-      Object.assign(item, { bytes: 44 + frames * 2, duration: frames / item.sampleRate, waveform: envelope.peaks });
+      Object.assign(item, { bytes: 44 + frames * 2, duration: frames / sampleRate, waveform: envelope.peaks });
       await store.keep(item);
     });
   }
 
   /** Ends the recording; it is kept, unless it is to be dropped. */
-  async function end(recording) {
+  async function end(/** @type {Recording} */ recording) {
     face('busy', 'booth.hint');
-    await recording.microphone.stop();
+    await recording.microphone?.stop();
     current = null;
     save(recording);
     await recording.writing;
@@ -150,7 +194,7 @@ export function openRecorder({ newItem, begun, kept, dropped, ask, say }) {
     face('idle', 'booth.hint');
   }
 
-  async function finish(why) {
+  async function finish(why = '') {
     const recording = current;
     if (!recording || recording.ending) return;
     recording.ending = true;
@@ -170,7 +214,7 @@ export function openRecorder({ newItem, begun, kept, dropped, ask, say }) {
     say(words('say.discarded'));
     await dropped(recording.item);
     recording.release?.(); // not before: another tab would find a recording whose page has died
-    byId('record').focus();
+    button.focus();
   }
 
   function pause() {
@@ -181,7 +225,7 @@ export function openRecorder({ newItem, begun, kept, dropped, ask, say }) {
     say(words(current.paused ? 'say.paused' : 'say.recording'));
   }
 
-  byId('record').addEventListener('click', () => (current ? finish() : opening ? opening.abort() : start()));
+  button.addEventListener('click', () => (current ? finish() : opening ? opening.abort() : start()));
   byId('pause').addEventListener('click', pause);
   byId('discard').addEventListener('click', discard);
   addEventListener('beforeunload', (event) => {

@@ -1,15 +1,18 @@
 // What this browser keeps: the list, and the sound of what is not sent yet.
 //
-// IndexedDB 'records':  items  one row a recording (see sender.js for its states)
+// IndexedDB 'records':  items  one row a recording (see queue.js for its states)
 //                       parts  its sound, in order: [item, n] → an ArrayBuffer of 16-bit samples, or the file itself
 // A recording from the microphone is kept as its parts come in, so what closes the page loses a second of it at most.
 // Where there is no IndexedDB, or no room in it, the same goes into memory and lasts as long as the page.
 
 import { wavHeader } from './wav.js';
 
+/** @import { Item } from './queue.js' */
+
 /** How long (ms) the database may take to open; after that memory does. */
 const OPENING = 4000;
 
+/** @type {Promise<IDBDatabase | null> | undefined} */
 let opened;
 
 /** The database, or null where there is none. */
@@ -34,22 +37,32 @@ function database() {
   return opened;
 }
 
-/** Runs `work(...stores)` in one transaction; returns the result of the request that it returns. */
+/**
+ * Runs `work(...stores)` in one transaction; returns the result of the request that it returns.
+ * @template T
+ * @param {IDBTransactionMode} mode @param {string[]} names
+ * @param {(...stores: IDBObjectStore[]) => IDBRequest<T> | void} work
+ * @returns {Promise<T>}
+ */
 async function run(mode, names, work) {
   const db = await database();
   if (!db) throw new DOMException('no database', 'NotSupportedError');
   return new Promise((resolve, reject) => {
     const transaction = db.transaction(names, mode);
     const request = work(...names.map((name) => transaction.objectStore(name)));
-    transaction.oncomplete = () => resolve(request?.result);
+    transaction.oncomplete = () => resolve(/** @type {T} */ (request?.result));
     transaction.onabort = () => reject(transaction.error);
   });
 }
 
-const partsOf = (id) => IDBKeyRange.bound([id, 0], [id, Infinity]);
-const unkept = new Map(); // id → parts that found no room
+const partsOf = (/** @type {string} */ id) => IDBKeyRange.bound([id, 0], [id, Infinity]);
+/** @type {Map<string, Map<number, BlobPart>>} id → parts that found no room */
+const unkept = new Map();
 
-/** Every kept item, newest first. */
+/**
+ * Every kept item, newest first.
+ * @returns {Promise<Item[]>}
+ */
 export async function items() {
   try {
     const found = await run('readonly', ['items'], (store) => store.getAll());
@@ -67,7 +80,11 @@ export function newId() {
   return [...bytes].map((byte, i) => ([4, 6, 8, 10].includes(i) ? '-' : '') + byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** One kept item, or undefined. */
+/**
+ * One kept item, or undefined.
+ * @param {string} id
+ * @returns {Promise<Item | undefined>}
+ */
 export async function item(id) {
   try {
     return await run('readonly', ['items'], (store) => store.get(id));
@@ -77,7 +94,7 @@ export async function item(id) {
 }
 
 /** Keeps an item as it is now. */
-export async function keep(item) {
+export async function keep(/** @type {Item} */ item) {
   try {
     await run('readwrite', ['items'], (store) => store.put(item));
   } catch {
@@ -85,9 +102,13 @@ export async function keep(item) {
   }
 }
 
+/** @type {Promise<boolean | void> | boolean | undefined} */
 let durable; // asked once: what is not sent yet is not to be what the browser drops when the disk is full
 
-/** Keeps the n-th part of an item's sound: samples or a file. False when only memory was left for it. */
+/**
+ * Keeps the n-th part of an item's sound: samples or a file. False when only memory was left for it.
+ * @param {string} id @param {number} n @param {BlobPart} part
+ */
 export async function addPart(id, n, part) {
   durable ??= navigator.storage?.persist?.().catch(() => {}) ?? true;
   try {
@@ -95,25 +116,27 @@ export async function addPart(id, n, part) {
     await run('readwrite', ['parts'], (store) => store.put(part, [id, n]));
     return true;
   } catch {
-    if (!unkept.has(id)) unkept.set(id, new Map());
-    unkept.get(id).set(n, part);
+    unkept.set(id, (unkept.get(id) ?? new Map()).set(n, part));
     return false;
   }
 }
 
 /** The parts as Blobs: their bytes live with the browser, not in this page's memory. Throws when they cannot be read. */
-async function soundParts(id) {
+async function soundParts(/** @type {string} */ id) {
+  /** @type {Blob[]} */
   const parts = [];
-  const blob = (part) => (part instanceof Blob ? part : new Blob([part]));
+  const blob = (/** @type {BlobPart} */ part) => (part instanceof Blob ? part : new Blob([part]));
   try {
     await run('readonly', ['parts'], (store) => {
-      store.openCursor(partsOf(id)).onsuccess = ({ target: { result: cursor } }) => {
+      const request = store.openCursor(partsOf(id));
+      request.onsuccess = () => {
+        const cursor = request.result;
         if (!cursor) return;
         parts.push(blob(cursor.value));
         cursor.continue();
       };
     });
-  } catch (error) {
+  } catch (/** @type {any} */ error) {
     if (error.name !== 'NotSupportedError') throw error; // some of it is not all of it
     // There is no database: memory has it.
   }
@@ -122,16 +145,16 @@ async function soundParts(id) {
 }
 
 /** An item's sound as a WAV file, or null when the browser has none. Throws when it cannot be read just now. */
-export async function sound(item) {
+export async function sound(/** @type {Item} */ item) {
   const parts = await soundParts(item.id);
   if (!parts.length) return null;
   if (item.source === 'file') return parts[0];
   const bytes = parts.reduce((sum, part) => sum + part.size, 0);
-  return new Blob([wavHeader(bytes, item.sampleRate), ...parts], { type: 'audio/wav' });
+  return new Blob([wavHeader(bytes, item.sampleRate ?? 0), ...parts], { type: 'audio/wav' });
 }
 
 /** Lets an item's sound go. */
-export async function dropSound(id) {
+export async function dropSound(/** @type {string} */ id) {
   unkept.delete(id);
   try {
     await run('readwrite', ['parts'], (store) => store.delete(partsOf(id)));
@@ -141,7 +164,7 @@ export async function dropSound(id) {
 }
 
 /** Lets an item go, with its sound. */
-export async function remove(id) {
+export async function remove(/** @type {string} */ id) {
   unkept.delete(id);
   try {
     await run('readwrite', ['items', 'parts'], (list, parts) => {

@@ -321,6 +321,7 @@ const russian = {
 };
 
 /** Every sentence of every language. */
+/** @type {Record<string, Record<string, string>>} */
 export const languages = { en: english, ru: russian };
 
 const CHOSEN = 'records.language';
@@ -339,7 +340,7 @@ export const language =
   [chosen() ?? '', ...(navigator.languages ?? [navigator.language])].map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in languages) ?? 'en';
 
 /** Shows the page in that language from now on. */
-export function choose(other) {
+export function choose(/** @type {string} */ other) {
   try {
     localStorage.setItem(CHOSEN, other);
   } catch {
@@ -351,13 +352,19 @@ export function choose(other) {
 const dictionary = languages[language];
 const plural = new Intl.PluralRules(language);
 
-/** The sentence of that key; `{x}` in it becomes values.x, and values.n chooses among `.one`, `.few`, `.other`. */
+/**
+ * The sentence of that key; `{x}` in it becomes values.x, and values.n chooses among `.one`, `.few`, `.other`.
+ * @param {string} key @param {Record<string, string | number>} values
+ */
 export function words(key, values = {}) {
-  const sentence = dictionary[key] ?? dictionary[`${key}.${plural.select(values.n)}`];
-  return sentence.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  const sentence = dictionary[key] ?? dictionary[`${key}.${plural.select(Number(values.n))}`];
+  return sentence.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 
-/** A problem (see api.js) as a sentence. A code that the page does not know speaks for itself, in the service's words. */
+/**
+ * A problem as a sentence. A code that the page does not know speaks for itself, in the service's words.
+ * @param {import('./api.js').Failure} problem
+ */
 export function explain(problem) {
   const limit = size(problem.details?.max_bytes ?? problem.details?.limit_bytes ?? 0);
   const key = [`reason.${problem.details?.reason}`, `problem.${problem.code}`].find((key) => key in dictionary);
@@ -365,33 +372,39 @@ export function explain(problem) {
 }
 
 /** Puts the words into every element that names them by data-words. */
-export function translate(root) {
-  for (const element of root.querySelectorAll('[data-words]')) element.textContent = words(element.dataset.words);
-  for (const element of root.querySelectorAll('[data-label]')) element.setAttribute('aria-label', words(element.dataset.label));
+export function translate(/** @type {ParentNode} */ root) {
+  /** @type {NodeListOf<HTMLElement>} */
+  const named = root.querySelectorAll('[data-words], [data-label]');
+  for (const element of named) {
+    if (element.dataset.words) element.textContent = words(element.dataset.words);
+    if (element.dataset.label) element.setAttribute('aria-label', words(element.dataset.label));
+  }
 }
 
 const units = ['kilobyte', 'megabyte', 'gigabyte'];
 
 /** A number of bytes: '57.6 MB'; what is smaller than a kilobyte is written as one. */
-export function size(bytes) {
+export function size(/** @type {number} */ bytes) {
   const power = Math.min(3, Math.max(1, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
   const value = bytes && Math.max(1, bytes / 1000 ** power);
   const digits = power > 1 && value < 100 ? 1 : 0;
+  /** @type {Intl.NumberFormatOptions} */
   const format = { style: 'unit', unit: units[power - 1], unitDisplay: 'short', minimumFractionDigits: digits, maximumFractionDigits: digits };
   return new Intl.NumberFormat(language, format).format(value);
 }
 
 /** Seconds as a clock shows them: '1:03', '1:00:07'. */
-export function clock(seconds) {
+export function clock(/** @type {number} */ seconds) {
   const whole = Math.floor(seconds);
-  const two = (n) => String(n).padStart(2, '0');
+  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
 /** Seconds as they are said aloud: '1 minute 3 seconds'. */
-export function spoken(seconds) {
+export function spoken(/** @type {number} */ seconds) {
   const whole = Math.floor(seconds);
+  /** @type {[string, number][]} */
   const parts = [['hour', Math.floor(whole / 3600)], ['minute', Math.floor(whole / 60) % 60], ['second', whole % 60]];
   return parts
     .filter(([unit, n]) => n || (unit === 'second' && whole === 0))
@@ -400,27 +413,28 @@ export function spoken(seconds) {
 }
 
 /** 0.25 as '25%'. */
-export const percent = (share) => new Intl.NumberFormat(language, { style: 'percent' }).format(share);
+export const percent = (/** @type {number} */ share) => new Intl.NumberFormat(language, { style: 'percent' }).format(share);
 
 /** Seconds as a rough length: '40 sec', '5 min', '2.5 hr'. */
-export function rough(seconds) {
+export function rough(/** @type {number} */ seconds) {
+  /** @type {[string, number]} */
   const [unit, n] = seconds < 60 ? ['second', Math.max(1, Math.round(seconds))] : seconds < 3600 ? ['minute', Math.round(seconds / 60)] : ['hour', seconds / 3600];
   return new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: 1 }).format(n);
 }
 
-const thisYear = (moment) => new Date(moment).getFullYear() === new Date().getFullYear();
+const thisYear = (/** @type {number} */ moment) => new Date(moment).getFullYear() === new Date().getFullYear();
 
 /** A moment (ms) as a day and a time; the year where it is another. */
-export function when(moment) {
+export function when(/** @type {number} */ moment) {
   const year = thisYear(moment) ? undefined : 'numeric';
   return new Intl.DateTimeFormat(language, { day: 'numeric', month: 'short', year, hour: '2-digit', minute: '2-digit' }).format(moment);
 }
 
 /** The time of day of a moment (ms). */
-export const time = (moment) => new Intl.DateTimeFormat(language, { hour: '2-digit', minute: '2-digit' }).format(moment);
+export const time = (/** @type {number} */ moment) => new Intl.DateTimeFormat(language, { hour: '2-digit', minute: '2-digit' }).format(moment);
 
 /** The day of a moment (ms): 'Today', 'Monday, 23 November'. */
-export function day(moment) {
+export function day(/** @type {number} */ moment) {
   const midnight = new Date().setHours(0, 0, 0, 0);
   if (moment >= midnight) return words('list.today');
   if (moment >= midnight - 86_400_000) return words('list.yesterday');

@@ -2,21 +2,22 @@
 
 const CACHE = '{assets}';
 const FILES = ['/'];
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 
-addEventListener('install', (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES)).then(() => skipWaiting()));
+worker.addEventListener('install', (event) => {
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES)).then(() => worker.skipWaiting()));
 });
 
-addEventListener('activate', (event) => {
+worker.addEventListener('activate', (event) => {
   const old = async () => {
     for (const name of await caches.keys()) if (name !== CACHE) await caches.delete(name);
-    await clients.claim();
+    await worker.clients.claim();
   };
   event.waitUntil(old());
 });
 
 /** From the network first, so that a new version is seen at once; from what is kept where there is none. */
-async function page(request) {
+async function page(/** @type {Request} */ request) {
   const cache = await caches.open(CACHE);
   try {
     const answer = await fetch(request);
@@ -28,7 +29,7 @@ async function page(request) {
 }
 
 /** A file's address changes with its content: what is kept under it is right. */
-async function asset(request) {
+async function asset(/** @type {Request} */ request) {
   const cache = await caches.open(CACHE);
   const kept = await cache.match(request);
   if (kept) return kept;
@@ -37,7 +38,7 @@ async function asset(request) {
   return answer;
 }
 
-addEventListener('fetch', (event) => {
+worker.addEventListener('fetch', (event) => {
   const { pathname, origin } = new URL(event.request.url);
   if (event.request.method !== 'GET' || origin !== location.origin) return;
   if (pathname === '/') event.respondWith(page(event.request));

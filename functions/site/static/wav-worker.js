@@ -2,8 +2,9 @@
 
 import { wavHeader } from './wav.js';
 
-onmessage = ({ data: { channels, rate } }) => {
+onmessage = (/** @type {MessageEvent<{channels: Float32Array[], rate: number}>} */ { data: { channels, rate } }) => {
   const frames = channels[0].length;
+  /** @type {BlobPart[]} */
   const parts = [wavHeader(frames * channels.length * 2, rate, channels.length)];
   for (let from = 0; from < frames; from += rate) {
     const block = new Int16Array(Math.min(rate, frames - from) * channels.length);

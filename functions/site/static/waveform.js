@@ -3,7 +3,7 @@
 /** Peaks of a recording of any length: never more than twice `size` of them; when there are, neighbours are joined. */
 export class Envelope {
   #size;
-  #peaks = [];
+  #peaks = /** @type {number[]} */ ([]);
   #span = 1; // how many blocks one peak stands for
   #count = 0;
 
@@ -12,10 +12,10 @@ export class Envelope {
   }
 
   /** Adds the peak (0 to 1) of the next block. */
-  add(peak) {
+  add(/** @type {number} */ peak) {
     const value = Math.round(peak * 255);
     if (this.#count++ % this.#span === 0) this.#peaks.push(value);
-    else this.#peaks[this.#peaks.length - 1] = Math.max(this.#peaks.at(-1), value);
+    else this.#peaks[this.#peaks.length - 1] = Math.max(this.#peaks[this.#peaks.length - 1], value);
     if (this.#peaks.length === 2 * this.#size && this.#count % this.#span === 0) {
       this.#peaks = fit(this.#peaks, this.#size);
       this.#span *= 2;
@@ -27,7 +27,10 @@ export class Envelope {
   }
 }
 
-/** As many peaks as there is room for; of those that share a place, the highest. */
+/**
+ * As many peaks as there is room for; of those that share a place, the highest.
+ * @param {number[]} peaks @param {number} room
+ */
 export function fit(peaks, room) {
   if (peaks.length <= room) return [...peaks];
   return Array.from({ length: room }, (_, i) =>
@@ -36,31 +39,35 @@ export function fit(peaks, room) {
 }
 
 /** A canvas sized to its box and the screen's pixels, cleared: its context in CSS pixels, its size and its colours. */
-function sheet(canvas) {
+function sheet(/** @type {HTMLCanvasElement} */ canvas) {
   const { clientWidth: width, clientHeight: height } = canvas;
   const ratio = window.devicePixelRatio || 1;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
   }
-  const context = canvas.getContext('2d');
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
   const style = getComputedStyle(canvas);
-  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+  const colour = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim();
   return { context, width, height, colour };
 }
 
 /** Quiet speech is to be seen too: the ear hears in ratios, so the drawing is not linear either. */
-const tall = (peak, height) => Math.max(2, (Math.max(0, peak) / 255) ** 0.65 * height);
+const tall = (/** @type {number} */ peak, /** @type {number} */ height) => Math.max(2, (Math.max(0, peak) / 255) ** 0.65 * height);
 
+/** @param {CanvasRenderingContext2D} context @param {number} x @param {number} middle @param {number} height @param {number} width */
 function bar(context, x, middle, height, width) {
   context.beginPath();
   context.roundRect(x, middle - height / 2, width, height, width / 2);
   context.fill();
 }
 
-/** Draws a whole recording; `played` (0 to 1) of it in another colour. */
+/**
+ * Draws a whole recording; `played` (0 to 1) of it in another colour.
+ * @param {HTMLCanvasElement} canvas @param {number[]} peaks @param {number} played
+ */
 export function drawWhole(canvas, peaks, played = 0) {
   const { context, width, height, colour } = sheet(canvas);
   if (!width) return;
@@ -76,15 +83,15 @@ export function drawWhole(canvas, peaks, played = 0) {
 /** The strip that runs while recording: the newest sound under the needle, a line for each second. It breathes when idle. */
 export class Tape {
   #canvas;
-  #blocks = []; // {peak, mean}, 0 to 255, the newest last
+  #blocks = /** @type {{peak: number, mean: number}[]} */ ([]); // 0 to 255, the newest last
   #count = 0;
   #rate = 20; // blocks a second
-  #state = 'idle'; // 'on', 'paused'
+  #state = /** @type {'idle' | 'on' | 'paused'} */ ('idle');
   #calm = matchMedia('(prefers-reduced-motion: reduce)');
   #drawnAt = 0;
   #frame = 0;
 
-  constructor(canvas) {
+  constructor(/** @type {HTMLCanvasElement} */ canvas) {
     this.#canvas = canvas;
     new ResizeObserver(() => this.#draw(0)).observe(canvas);
     for (const query of [matchMedia('(prefers-color-scheme: dark)'), this.#calm]) query.addEventListener('change', () => this.#wake());
@@ -92,7 +99,7 @@ export class Tape {
     this.#wake();
   }
 
-  start(blocksPerSecond) {
+  start(/** @type {number} */ blocksPerSecond) {
     this.#rate = blocksPerSecond;
     this.#blocks = [];
     this.#count = 0;
@@ -100,7 +107,10 @@ export class Tape {
     this.#become('on');
   }
 
-  /** Adds the peak and the loudness (0 to 1) of the next block. */
+  /**
+   * Adds the peak and the loudness (0 to 1) of the next block.
+   * @param {number} peak @param {number} mean
+   */
   add(peak, mean) {
     this.#count += 1;
     this.#blocks.push({ peak: peak * 255, mean: mean * 255 });
@@ -109,7 +119,7 @@ export class Tape {
     if (this.#calm.matches && this.#count - this.#drawnAt >= this.#rate) this.#draw(0);
   }
 
-  pause(paused) {
+  pause(/** @type {boolean} */ paused) {
     this.#become(paused ? 'paused' : 'on');
   }
 
@@ -117,7 +127,7 @@ export class Tape {
     this.#become('idle');
   }
 
-  #become(state) {
+  #become(/** @type {'idle' | 'on' | 'paused'} */ state) {
     this.#state = state;
     this.#wake();
   }
@@ -126,23 +136,27 @@ export class Tape {
     cancelAnimationFrame(this.#frame);
     this.#draw(performance.now());
     if (this.#calm.matches || document.hidden || this.#state === 'paused') return;
-    const run = (now) => {
+    const run = (/** @type {number} */ now) => {
       this.#draw(now);
       this.#frame = requestAnimationFrame(run);
     };
     this.#frame = requestAnimationFrame(run);
   }
 
-  #draw(now) {
-    const { context, width, height, colour } = sheet(this.#canvas);
+  #draw(/** @type {number} */ now) {
+    const paper = sheet(this.#canvas);
+    const { width } = paper;
     if (!width) return;
     this.#drawnAt = this.#count;
-    if (this.#state === 'idle') this.#breathe(context, width, height, colour, this.#calm.matches ? 0 : now);
-    else this.#run(context, width, height, colour);
+    if (this.#state === 'idle') this.#breathe(paper, this.#calm.matches ? 0 : now);
+    else this.#run(paper);
   }
 
-  /** A quiet line of sound, as of a room where nobody speaks yet. */
-  #breathe(context, width, height, colour, now) {
+  /**
+   * A quiet line of sound, as of a room where nobody speaks yet.
+   * @param {ReturnType<typeof sheet>} paper @param {number} now
+   */
+  #breathe({ context, width, height, colour }, now) {
     const step = 9;
     context.fillStyle = colour('unheard');
     for (let x = step / 2, i = 0; x < width; x += step, i += 1) {
@@ -152,7 +166,7 @@ export class Tape {
     }
   }
 
-  #run(context, width, height, colour) {
+  #run(/** @type {ReturnType<typeof sheet>} */ { context, width, height, colour }) {
     const step = 4;
     const needle = Math.round(width * 0.8);
     const second = this.#rate * step;
