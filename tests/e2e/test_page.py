@@ -405,6 +405,21 @@ def test_what_was_deleted_is_gone_for_the_service_too(open_page: Open, wavs: Pat
     wait_until(page, lambda: HttpClient(base_url).request("GET", link).status == 404)
 
 
+def test_signed_out_in_another_tab_before_a_deletion_is_final(open_page: Open, wavs: Path) -> None:
+    """The service still has it: it is back in the list, and a sentence says why."""
+    visit = sign_up(open_page())
+    choose(visit, wavs / "short.wav")
+    item = items(visit).first
+    ready(item)
+    other = open_page(same=visit)
+    visit.page.wait_for_timeout(600)
+    item.get_by_role("button", name="Delete").click()
+    expect(items(visit)).to_have_count(0)
+    other.page.evaluate("localStorage.removeItem('records.identity')")
+    expect(items(visit)).to_have_count(1)
+    expect(visit.page.locator(".toast").last).to_contain_text("The service no longer recognizes this browser.")
+
+
 def test_an_invitation_is_asked_for_where_one_is_needed(open_page: Open) -> None:
     visit = open_page()
     page = visit.page
@@ -1361,6 +1376,30 @@ def test_a_failed_conversion_is_tried_again_as_another_record(open_page: Open, w
     ready(item)
     first, second = (r.json()["id"] for r in visit.responses if r.url.endswith("/uploads"))
     assert first != second == record_of(item, base_url)["id"]
+
+
+def test_a_failed_conversion_of_what_another_browser_sent(open_page: Open) -> None:
+    """It is explained; to try again takes the sound, which is not here."""
+    visit = open_page()
+    page = visit.page
+    id = "00000000-0000-4000-8000-000000000000"
+    record = {
+        "id": id,
+        "user": 7,
+        "url": f"http://records.example/record?id={id}&user=7",
+        "page": f"http://records.example/listen?id={id}&user=7",
+        "name": "talk.wav",
+        "status": "pending",
+        "created_at": "2026-11-26T10:00:00Z",
+    }
+    failure = {"code": "conversion_error", "message": "The conversion failed on our side."}
+    page.route("**/records?*", lambda route: route.fulfill(status=200, json={"records": [record]}))
+    page.route("**/record?*", lambda route: route.fulfill(status=410, json=failure))
+    page.evaluate('localStorage.setItem(\'records.identity\', \'{"id": 7, "token": "x", "name": "Anna"}\')')
+    page.reload()
+    item = items(visit).first
+    expect(item.locator(".note")).to_contain_text("The conversion failed")
+    expect(item.get_by_role("button", name="Try again")).to_be_hidden()
 
 
 def test_a_busy_service_is_asked_again(open_page: Open, wavs: Path) -> None:

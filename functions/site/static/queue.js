@@ -240,7 +240,7 @@ export function createQueue({ changed, signedOut }) {
   async function failed(item, { code, message, details, retryAfter }) {
     const problem = { code, message, details };
     if (code === 'cancelled') return become(item, 'kept', { note: 'cancelled' });
-    if (!PASSING.has(code)) return become(item, 'refused', { problem, again: WORTH_A_TRY.has(code) });
+    if (!PASSING.has(code)) return become(item, 'refused', { problem, again: item.source !== 'service' && WORTH_A_TRY.has(code) });
     // A late answer about an identity that this browser has given up says nothing of the one it has now.
     const own = (identity()?.id ?? item.user) === item.user;
     if (code === 'invalid_credentials' && own) signedOut();
