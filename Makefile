@@ -1,7 +1,7 @@
 # The project's commands. What they need is installed into .venv and .sam by whichever comes first.
 .DEFAULT_GOAL := help
-.PHONY: help run test check unit integration e2e build deploy destroy sam-local test-sam-local load soak bench mutants \
-	openapi lint-web format clean ffmpeg code types template
+.PHONY: help run test check unit integration e2e build deploy destroy sam-local test-sam-local test-browsers load soak bench \
+	mutants openapi lint-web format clean ffmpeg code types template
 
 # Tools of this size take twice as long without their bytecode.
 unexport PYTHONDONTWRITEBYTECODE
@@ -109,6 +109,9 @@ sam-local: $(LOCAL) ## Run the functions in containers, with `sam local start-ap
 
 test-sam-local: $(INSTALLED) ## Run the contract's tests over `sam local` (needs Docker)
 	@$(PYTEST) tests/e2e/sam_local.py
+
+test-browsers: $(INSTALLED) ## Try the page in Firefox and WebKit (it names the packages that are missing)
+	@$(PYTEST) tests/e2e/other_browsers.py
 
 soak: $(INSTALLED) ## Try what breaks it at full length: a million fuzzed WAV files, 5,000 generated ones, every fault
 	@$(PY) -m local.run --build

@@ -96,7 +96,7 @@ export function openRecorder({ newItem, begun, kept, dropped, ask, say }) {
   async function start() {
     problem('');
     silence(true);
-    opening = new AbortController();
+    const { signal } = (opening = new AbortController());
     face('opening', 'booth.opening');
     const item = newItem('microphone');
     /** @type {Recording} */
@@ -104,14 +104,14 @@ export function openRecorder({ newItem, begun, kept, dropped, ask, say }) {
     try {
       recording.microphone = await openMicrophone({
         device: select.value,
-        signal: opening.signal,
+        signal,
         onBlock: (block) => take(recording, block),
         onLost: () => finish('microphone.lost'),
       });
     } catch (/** @type {any} */ error) {
       silence(false);
       face('idle', 'booth.hint');
-      if (error.name !== 'AbortError') problem(`microphone.${EXPLAINED.includes(error.name) ? error.name : 'unknown'}`);
+      if (!signal.aborted) problem(`microphone.${EXPLAINED.includes(error.name) ? error.name : 'unknown'}`);
       button.focus();
       return;
     } finally {
