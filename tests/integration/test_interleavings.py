@@ -319,6 +319,8 @@ class Service(World):
         """Whether a record is ready and plays what was sent."""
         if row.status != "ready" or attempt.audio in REFUSED:
             return False
+        if samples_of(attempt.audio) not in _converted:
+            return False  # no attempt has got so far
         mp3 = _converted[samples_of(attempt.audio)][1]
         right = (row.wav_sha256, row.wav_bytes, row.mp3_sha256) == (
             attempt.sha256,

@@ -152,6 +152,15 @@ def test_more_than_4_gib() -> None:
     )  # and a look behind the sound
 
 
+def test_ds64_may_say_that_there_is_no_sound() -> None:
+    """Not that all which follows is sound: here that is `fmt `."""
+    ds64 = chunk(b"ds64", struct.pack("<QQQI", 36, 0, 0, 0))
+    file = riff(ds64, chunk(b"data", b"", size=0xFFFFFFFF), fmt(), magic=b"RF64")
+    with pytest.raises(UnplayableAudio) as refusal:
+        inspect(io.BytesIO(file))
+    assert refusal.value.details == {"reason": "no_samples"}
+
+
 def test_reads_are_few() -> None:
     for case in ACCEPTED:
         counting = SparseFile(case.data)

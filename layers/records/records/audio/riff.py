@@ -112,7 +112,7 @@ def walk(reader: Reader, offset: int, order: Order) -> Chunks:
             return found
         name, size, body = head[:4], int.from_bytes(head[4:], order), offset + 8
         if name == b"data":
-            data = _data(reader, body, size, found.sizes.get(name, 0))
+            data = _data(reader, body, size, found.sizes.get(name, size))
             if found.data is None or not found.data.length:
                 found.data = data
             offset = _after(reader, body, data.length)
@@ -172,7 +172,7 @@ def _data(reader: Reader, body: int, size: int, size64: int) -> Data:
     sound. (In RF64, ds64 has the size.) A size of 0 with a known chunk right behind it is an empty recording instead.
     """
     available = max(0, reader.size - body)
-    if size in (0, _UNKNOWN_SIZE) and size64:
+    if size in (0, _UNKNOWN_SIZE):
         size = size64
     if size == 0 and _known_chunk_at(reader, body):
         return Data(body, 0)
