@@ -373,6 +373,33 @@ def test_the_account_moves_to_another_device_and_is_erased(
     wait_until(second.page, lambda: HttpClient(base_url).request("GET", record["url"]).status == 404)
 
 
+def test_sent_again_while_its_refusal_is_still_being_stored(open_page: Open, wavs: Path) -> None:
+    """The new key is there before the browser's database has noted that the old one was refused."""
+    visit = sign_up(open_page())
+    page = visit.page
+    page.route("**/users/token", lambda route: (route.fetch(), route.abort())[1], times=1)
+    page.locator("#me").click()
+    page.locator("#rotate").click()
+    page.locator("#yes").click()
+    expect(page.locator("#account-problem")).not_to_be_empty()
+    page.reload()
+    page.evaluate(
+        """() => {
+          const put = IDBObjectStore.prototype.put;
+          IDBObjectStore.prototype.put = function (item, key) {
+            for (let n = 0; n < 200 && item.state === 'unsent'; n++) {
+              put.call(this, { id: 'large', content: new Uint8Array(1e6) });
+              this.delete('large');
+            }
+            return put.call(this, item, key);
+          };
+        }"""
+    )
+    choose(visit, wavs / "short.wav")
+    ready(items(visit).first)
+    assert visit.answers("POST", "/records") == [401, 201]
+
+
 def test_signed_out(open_page: Open, wavs: Path) -> None:
     visit = sign_up(open_page())
     page = visit.page

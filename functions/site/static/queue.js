@@ -114,21 +114,23 @@ export function createQueue({ changed, signedOut }) {
   async function take(item, prepare) {
     if (taken.has(item.id)) return;
     taken.add(item.id);
-    try {
-      await alone(item.id, async () => {
+    await alone(item.id, async () => {
+      try {
         await prepare?.();
         const kept = await store.item(item.id);
         if (kept) Object.assign(item, kept); // another tab may have been at it
         if (item.state === 'sending') item.state = 'waiting'; // the page that sent it is gone
         const lane = (item.bytes ?? 0) > DIRECT_LIMIT ? 'long' : 'short';
-        const mine = turns[lane].then(() => send(item));
-        turns[lane] = mine;
-        await mine;
-        await follow(item);
-      });
-    } finally {
-      taken.delete(item.id);
-    }
+        do {
+          const mine = turns[lane].then(() => send(item));
+          turns[lane] = mine;
+          await mine;
+          await follow(item);
+        } while (item.state === 'waiting' && !item.removed); // it is to be sent again, as who finds it taken says
+      } finally {
+        taken.delete(item.id); // at once: from here on nobody looks at its state
+      }
+    });
   }
 
   /**
