@@ -303,7 +303,7 @@ def test_what_the_api_takes_at_most(client: HttpClient, account: Account) -> Non
 
 
 def ask_until_it_can(client: HttpClient, headers: dict[str, str], body: str) -> dict[str, Any]:
-    """The answer of POST /uploads, asked for again while it is 503: joining two gigabytes may take a busy machine long."""
+    """The answer of POST /uploads, asked for again while it is 503: joining two gigabytes takes long."""
     for _ in range(20):
         reply = client.request("POST", "/uploads", headers, body)
         if reply.status != 503:
