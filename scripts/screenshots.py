@@ -16,10 +16,11 @@ from tests.e2e.browser import chromium, speech
 
 FOLDER = Path(__file__).parents[1] / "docs/screenshots"
 DESKTOP: dict[str, Any] = {"viewport": {"width": 900, "height": 800}, "locale": "en-US"}
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, "is_mobile": True, "has_touch": True}
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {**DESKTOP, "color_scheme": "light"},
     "dark": {**DESKTOP, "color_scheme": "dark"},
-    "phone": {**DESKTOP, "color_scheme": "light", "viewport": {"width": 390, "height": 800}, "is_mobile": True},
+    "phone": {**DESKTOP, **PHONE, "color_scheme": "light"},
     "russian": {**DESKTOP, "color_scheme": "light", "locale": "ru-RU"},
 }
 
@@ -30,7 +31,6 @@ def take(browser: Browser, api: str, look: str, wav: bytes) -> None:
     page = context.new_page()
 
     def picture(view: str) -> None:
-        page.evaluate("scrollTo(0, 0)")
         page.screenshot(path=FOLDER / f"{view}-{look}.png")
 
     def add(*names: str) -> None:
@@ -57,6 +57,7 @@ def take(browser: Browser, api: str, look: str, wav: bytes) -> None:
     word = "Лекция" if look == "russian" else "Lecture"
     add(*(f"{word} {n}" for n in range(1, 30)))
     expect(page.locator("#list .download:visible")).to_have_count(30, timeout=120_000)
+    page.locator("#sent").evaluate("sent => sent.scrollIntoView()")
     picture("list")
     page.goto(page.locator("#list .open").first.get_attribute("href") or "")
     page.locator("#player").wait_for()

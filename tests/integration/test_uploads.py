@@ -234,7 +234,7 @@ def test_long_upload_replaced_while_it_is_read(
         (WAV[:22] + struct.pack("<H", 0) + WAV[24:], "unplayable_audio"),  # 0 channels
     ],
 )
-def test_verdict_is_that_of_the_direct_road(client: EventClient, account: Account, audio: bytes, code: str) -> None:
+def test_verdict_is_that_of_the_in_request_path(client: EventClient, account: Account, audio: bytes, code: str) -> None:
     asked = ticket(client, account)
     arrived(upload(asked, audio))
     direct = send(client, account, audio)
@@ -695,7 +695,7 @@ def test_row_removed_at_every_step(client: EventClient, account: Account) -> Non
 # ---------------------------------------------------------------- one key over both paths
 
 
-def test_key_names_one_record_over_both_roads(client: EventClient, account: Account) -> None:
+def test_key_names_one_record_over_both_paths(client: EventClient, account: Account) -> None:
     asked = ticket(client, account, "k")
     arrived(upload(asked, WAV))
     record = look(client, asked, "application/json").json

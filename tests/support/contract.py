@@ -945,7 +945,7 @@ def test_upload_ticket_twice_with_one_key(client: Client, account: Account) -> N
     assert first.json["url"] == second.json["url"]
 
 
-def test_key_is_one_over_both_roads(client: Client, account: Account, wav: bytes) -> None:
+def test_key_is_one_over_both_paths(client: Client, account: Account, wav: bytes) -> None:
     ready = send(client, account, wav, key="both")
     headers = {**account.bearer, "Idempotency-Key": "both"}
     again = post_json(client, "/uploads", {"user_id": account.id, "name": "a.wav"}, headers)
@@ -1007,17 +1007,17 @@ def test_any_web_page_may_read_the_response(client: Client, method: str, path: s
 # ---------------------------------------------------------------- other addresses
 
 
-@pytest.mark.parametrize(
-    ("path", "allowed"),
-    [
-        ("/users", "DELETE, GET, POST"),
-        ("/erasure", "GET"),
-        ("/users/token", "POST"),
-        ("/records", "GET, POST"),
-        ("/uploads", "POST"),
-        ("/record", "DELETE, GET, HEAD, PATCH"),
-    ],
-)
+METHODS = {
+    "/users": "DELETE, GET, POST",
+    "/erasure": "GET",
+    "/users/token": "POST",
+    "/records": "GET, POST",
+    "/uploads": "POST",
+    "/record": "DELETE, GET, HEAD, PATCH",
+}
+
+
+@pytest.mark.parametrize(("path", "allowed"), METHODS.items())
 def test_method_not_allowed(client: Client, path: str, allowed: str) -> None:
     for method in {"GET", "POST", "DELETE", "PUT", "PATCH"} - set(allowed.split(", ")):
         reply = client.request(method, path)

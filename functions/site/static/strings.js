@@ -427,11 +427,11 @@ const thisYear = (/** @type {number} */ moment) => new Date(moment).getFullYear(
 /** A moment (ms) as a day and a time; the year where it is another. */
 export function when(/** @type {number} */ moment) {
   const year = thisYear(moment) ? undefined : 'numeric';
-  return new Intl.DateTimeFormat(language, { day: 'numeric', month: 'short', year, hour: '2-digit', minute: '2-digit' }).format(moment);
+  return new Intl.DateTimeFormat(language, { day: 'numeric', month: 'short', year, hour: 'numeric', minute: '2-digit' }).format(moment);
 }
 
 /** The time of day of a moment (ms). */
-export const time = (/** @type {number} */ moment) => new Intl.DateTimeFormat(language, { hour: '2-digit', minute: '2-digit' }).format(moment);
+export const time = (/** @type {number} */ moment) => new Intl.DateTimeFormat(language, { hour: 'numeric', minute: '2-digit' }).format(moment);
 
 /** The day of a moment (ms): 'Today', 'Monday, 23 November'. */
 export function day(/** @type {number} */ moment) {

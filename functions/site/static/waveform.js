@@ -80,6 +80,8 @@ export function drawWhole(canvas, peaks, played = 0) {
   });
 }
 
+const IDLE_PAUSE = 50; // ms between two pictures while idle: the swell is slow, and a battery is spared
+
 /** The strip that runs while recording: the newest sound under the needle, a line for each second. It breathes when idle. */
 export class Tape {
   #canvas;
@@ -90,6 +92,7 @@ export class Tape {
   #calm = matchMedia('(prefers-reduced-motion: reduce)');
   #drawnAt = 0;
   #frame = 0;
+  #timer = 0;
 
   constructor(/** @type {HTMLCanvasElement} */ canvas) {
     this.#canvas = canvas;
@@ -133,14 +136,21 @@ export class Tape {
   }
 
   #wake() {
+    clearTimeout(this.#timer);
     cancelAnimationFrame(this.#frame);
     this.#draw(performance.now());
     if (this.#calm.matches || document.hidden || this.#state === 'paused') return;
-    const run = (/** @type {number} */ now) => {
-      this.#draw(now);
-      this.#frame = requestAnimationFrame(run);
+    const drawNext = () => {
+      this.#frame = requestAnimationFrame((now) => {
+        this.#draw(now);
+        wait();
+      });
     };
-    this.#frame = requestAnimationFrame(run);
+    const wait = () => {
+      if (this.#state === 'idle') this.#timer = setTimeout(drawNext, IDLE_PAUSE);
+      else drawNext();
+    };
+    wait();
   }
 
   #draw(/** @type {number} */ now) {
