@@ -26,6 +26,7 @@ from typing import Any
 
 import pytest
 
+from records.audio.codecs import CODECS
 from records.audio.mp3 import convert
 from records.audio.wav import inspect
 from records.settings import settings
@@ -36,10 +37,9 @@ LAYER = ROOT / "layers/ffmpeg"
 HOST = {"aarch64": "arm64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine())
 
 DEMUXERS = {"w64", "wav"}
-DECODERS = {
-    *("adpcm_ima_wav", "adpcm_ms", "gsm", "gsm_ms", "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float"),
-    *("pcm_alaw", "pcm_f32le", "pcm_f64le", "pcm_mulaw", "pcm_s16be", "pcm_s16le", "pcm_s24be", "pcm_s24le"),
-    *("pcm_s32be", "pcm_s32le", "pcm_s64be", "pcm_s64le", "pcm_s8", "pcm_u8"),
+# Those of the table of codecs, what they cannot be built without, and the forms of the same that ffmpeg prefers.
+DECODERS = {decoder for codec in CODECS.values() for decoder in codec.decoders} | {
+    *("gsm", "mp1float", "mp2float", "mp3float", "pcm_s8"),
 }
 # The second line is what the program itself cannot be linked without.
 FILTERS = {
