@@ -154,15 +154,17 @@ def recordings() -> list[Recording]:
     return found
 
 
-def test_the_same_samples(ffmpeg: str, tmp_path: Path, measured: Callable[[str], None]) -> None:
+@pytest.mark.parametrize("first", range(0, RECORDINGS, 8))
+def test_the_same_samples(first: int, ffmpeg: str, tmp_path: Path, measured: Callable[[str], None]) -> None:
     same, regions = 0, 0
-    for recording in recordings():
+    some = recordings()[first : first + 8]
+    for recording in some:
         found = assert_same(recording.data, recording.processes, ffmpeg, tmp_path, recording.bitrate)
         assert found.regions == recording.processes, recording
         same, regions = same + found.bytes, regions + found.regions
     measured(
-        f"{RECORDINGS} recordings in {regions} regions: each plays the samples that one process makes; "
-        f"{same} of the files are the same bytes too"
+        f"recordings {first + 1} to {first + len(some)} in {regions} regions: each plays the samples that one process "
+        f"makes; {same} of the files are the same bytes too"
     )
 
 
