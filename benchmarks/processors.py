@@ -1,7 +1,8 @@
 """A long recording on 1 to 6 processors: python -m benchmarks.processors [--quick]
 
 The handler of an upload is given 60 and 10 minutes of stereo, and encodes with 1, 2, 4 and 6 processes; beside it, in
-turn, the stock ffmpeg of the pinned wheel. Where there are fewer processors than processes, each process has its share
+turn, the stock ffmpeg of the pinned wheel, and two of our ffmpeg that encode half of it each and are not joined: what
+processors lose by being busy all at once. Where there are fewer processors than processes, each process has its share
 of those that there are, so the time with as many processors is that by the clock, times those that there are, by their
 number. The join and the second reading of the recording, for its checksum, are in it, and named apart.
 """
@@ -14,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +85,17 @@ def run(short: bool) -> None:
             def stock(path: Path = path) -> Cost:
                 return cost(lambda: bare_ffmpeg(path, path.with_suffix(".mp3"), 128, 44_100, stock_ffmpeg()))
 
-            works = [stock, *(lambda processes=processes: handler(processes) for processes in PROCESSES)]
+            half = wav(Path(name), seconds // 2)
+
+            def halves(half: Path = half) -> Cost:
+                return cost(lambda: both(half))
+
+            works = [stock, halves, *(lambda processes=processes: handler(processes) for processes in PROCESSES)]
             joins.clear()
             reads.clear()
             with quiet():
                 handler(1)  # what is imported once
-                theirs, *ours = interleaved(1 if short else rounds, *works)
+                theirs, separate, *ours = interleaved(1 if short else rounds, *works)
                 peaks = []
                 for processes in PROCESSES:
                     with Watch() as peak:
@@ -96,6 +103,9 @@ def run(short: bool) -> None:
                     peaks.append(peak)
             wall = best(theirs).wall
             rows.append([f"{seconds // 60} min, stock ffmpeg", 1, *figures(best(theirs), wall, 1), "", "", ""])
+            rows.append(
+                [f"{seconds // 60} min, two halves, not joined", 2, *figures(best(separate), wall, 1), "", "", ""]
+            )
             split = [processes for processes in PROCESSES if processes > 1]
             for processes, costs, peak in zip(PROCESSES, ours, peaks, strict=True):
                 share = here / max(here, processes)
@@ -111,12 +121,20 @@ def run(short: bool) -> None:
                     ]
                 )
             path.unlink()
+            half.unlink()
     table(
         f"Processors: the handler against the stock ffmpeg, 44.1 kHz stereo, on {here} of them",
         ("recording", "processes", "CPU s", "s", "**ratio**", "join, s", "reading, s", "memory of each ffmpeg, MB"),
         rows,
     )
     print(f"\nThe handler's own process: at most {high_water('self') / 1e6:.1f} MB.")
+
+
+def both(half: Path) -> None:
+    """Two ffmpegs at once, as fast as they can be: from file to file."""
+    with ThreadPoolExecutor(2) as pool:
+        targets = [half.with_name(f"{number}.mp3") for number in range(2)]
+        list(pool.map(lambda target: bare_ffmpeg(half, target, 128, 44_100), targets))
 
 
 def figures(least: Cost, stock: float, share: float) -> list[str]:

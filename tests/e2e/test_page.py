@@ -1058,6 +1058,18 @@ def test_a_long_name_on_a_narrow_screen(open_page: Open, wavs: Path) -> None:
         assert page.evaluate(fits)
 
 
+def test_files_are_listed_in_the_order_chosen(open_page: Open, wavs: Path) -> None:
+    visit = open_page()
+    sound = (wavs / "short.wav").read_bytes()
+    names = [f"Lecture {number}" for number in range(1, 13)]
+    put(visit, *({"name": f"{name}.wav", "mimeType": "audio/wav", "buffer": sound} for name in names))
+    headings = items(visit).get_by_role("heading")
+    expect(headings).to_have_text(names)
+    expect(items(visit).locator(".send:visible")).to_have_count(len(names))
+    visit.page.reload()
+    expect(headings).to_have_text(names)
+
+
 def test_files_are_dropped(open_page: Open, wavs: Path, base_url: str) -> None:
     visit = sign_up(open_page())
     page = visit.page
