@@ -85,7 +85,7 @@ def outcomes(replies: list[Reply]) -> Counter[tuple[int, str]]:
 
 
 def not_near_the_end_of(seconds: int, spare: int) -> None:
-    """Counts begin anew with the hour and the day: do not begin shortly before."""
+    """Counts start from zero with the hour and the day: do not begin shortly before."""
     left = seconds - time.time() % seconds
     if left < spare:
         time.sleep(left + 1)

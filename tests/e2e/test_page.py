@@ -1233,7 +1233,7 @@ def test_parts_go_on_after_the_page_was_closed(
     item = items(second).first
     expect(item.locator(".amount")).to_have_text(re.compile("MB of 57.6 MB"))
     share = float(item.get_by_role("progressbar").get_attribute("value") or 0)
-    assert share > 0.9 * len(before) / 7, "it began anew"
+    assert share > 0.9 * len(before) / 7, "it started from the beginning"
     line.restore()
     ready(item, timeout=240_000)
     after = parts_sent(second)  # a closed page does not learn of what arrived with its end, which is not sent again
@@ -1252,7 +1252,7 @@ def test_a_part_whose_address_has_expired_gets_another(open_page: Open, wavs: Pa
     assert parts_sent(visit) == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_a_cut_line_is_mended_by_itself(open_page: Open, line: Line, wavs: Path, base_url: str) -> None:
+def test_an_upload_resumes_by_itself_after_a_cut(open_page: Open, line: Line, wavs: Path, base_url: str) -> None:
     visit = sign_up(open_page(proxy=line.proxy))
     page = visit.page
     line.slow(1_000_000)
