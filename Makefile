@@ -1,7 +1,7 @@
 # The project's commands. What they need is installed into .venv and .sam by whichever comes first.
 .DEFAULT_GOAL := help
 .PHONY: help run test check unit integration e2e build deploy destroy sam-local test-sam-local test-browsers load soak bench \
-	mutants openapi lint-web format clean ffmpeg code types template soak-fuzz soak-functions
+	mutants openapi lint-web format clean ffmpeg code types template soak-fuzz soak-functions soak-e2e
 
 # Tools of this size take twice as long without their bytecode.
 unexport PYTHONDONTWRITEBYTECODE
@@ -116,8 +116,7 @@ test-browsers: $(INSTALLED) ## Try the page in Firefox and WebKit (it names the 
 soak: $(INSTALLED) ## Try what breaks it at full length: a million fuzzed WAV files, 5,000 generated ones, every fault
 	@$(PY) -m local.run --build
 	@$(MAKE) --no-print-directory --jobs=2 soak-fuzz soak-functions
-	@SOAK=1 $(PYTEST) -q $(PARALLEL) tests/e2e/test_emulator.py tests/e2e/test_readme_client.py \
-		tests/e2e/test_many_recordings.py tests/e2e/test_limits.py tests/build/reproducible.py
+	@$(MAKE) --no-print-directory soak-e2e
 
 soak-fuzz:
 	@$(PY) -m tests.fuzz.fuzz_wav -runs=1000000
@@ -126,6 +125,10 @@ soak-functions:
 	@SOAK=1 FUZZ_EXAMPLES=5000 SCHEMA_EXAMPLES=500 JOINED_RECORDINGS=200 $(PYTEST) -q $(PARALLEL) --dist load \
 		tests/fuzz/test_wav_structure.py tests/integration/test_schema.py tests/integration/test_faults.py \
 		tests/integration/test_interleavings.py tests/integration/test_interleaved_parts.py tests/unit/test_parallel.py
+
+soak-e2e:
+	@SOAK=1 $(PYTEST) -q $(PARALLEL) tests/e2e/test_emulator.py tests/e2e/test_readme_client.py \
+		tests/e2e/test_many_recordings.py tests/e2e/test_limits.py tests/build/reproducible.py
 
 load: $(INSTALLED) ## Send 5000 requests from 32 clients to a local cloud, and check every response
 	@$(PY) -m benchmarks.load
