@@ -51,9 +51,9 @@ test: check
 	@$(PYTEST) -q $(PARALLEL)
 endif
 
-unit: $(INSTALLED) ffmpeg ## Run the unit tests: some seconds, nothing is built
-	@echo "Running the unit tests, on $(WORKERS) processes ..."
-	@$(PYTEST) -q $(PARALLEL) --dist load tests/unit $(ARGS)
+unit: $(INSTALLED) ffmpeg ## Run the quick unit tests: some seconds, nothing is built
+	@echo "Running the quick unit tests, on $(WORKERS) processes ..."
+	@$(PYTEST) -q $(PARALLEL) --dist load -m "not slow" tests/unit $(ARGS)
 
 integration: $(INSTALLED) ffmpeg ## Run the functions over an AWS inside the test process, and the fuzz tests
 	@echo "Running the integration and fuzz tests, on $(WORKERS) processes ..."

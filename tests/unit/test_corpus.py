@@ -15,7 +15,7 @@ from records.errors import AudioRejected, RecordsError, UnplayableAudio
 from records.settings import settings
 from tests.support.corpus import CorpusFile, corpus_files
 
-pytestmark = pytest.mark.usefixtures("real_ffmpeg")
+pytestmark = [pytest.mark.usefixtures("real_ffmpeg"), pytest.mark.slow]
 
 
 def outcome(file: CorpusFile, directory: Path) -> tuple[int, float | None]:

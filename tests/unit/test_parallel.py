@@ -36,7 +36,7 @@ BITRATES = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160)  # kbit/s a channel, of t
 RATES = (22050, 24000, 32000, 44100, 48000)
 LEAST = 8.0  # s of a region
 
-pytestmark = pytest.mark.usefixtures("real_ffmpeg")
+pytestmark = [pytest.mark.usefixtures("real_ffmpeg"), pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)
