@@ -230,6 +230,7 @@ def test_no_such_address_in_words() -> None:
     ("method", "path", "allow"),
     [
         ("PUT", "/users", METHODS["/users"]),
+        ("PUT", "/records", METHODS["/records"]),
         ("GET", "/uploads", METHODS["/uploads"]),
         ("OPTIONS", "/users", METHODS["/users"]),
         ("POST", "/record", METHODS["/record"]),
