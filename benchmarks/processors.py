@@ -1,7 +1,7 @@
 """A long recording on 1 to 6 processors: python -m benchmarks.processors [--quick]
 
 The handler of an upload is given 60 and 10 minutes of stereo, and encodes with 1, 2, 4 and 6 processes; beside it, in
-turn, the stock ffmpeg of the pinned wheel, and two of our ffmpeg that encode half of it each and are not joined: what
+turn, the stock ffmpeg of the pinned wheel, and two of our encoders with half of it each, which are not joined: what
 processors lose by being busy all at once. Where there are fewer processors than processes, each process has its share
 of those that there are, so the time with as many processors is that by the clock, times those that there are, by their
 number. The join and the second reading of the recording, for its checksum, are in it, and named apart.
@@ -10,6 +10,7 @@ number. The join and the second reading of the recording, for its checksum, are 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -19,8 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import Cost, bare_ffmpeg, best, cost, interleaved, quiet, stock_ffmpeg, table, wav
-from benchmarks.memory import children, high_water
+from benchmarks.common import Cost, bare_ffmpeg, best, cost, ffmpeg, interleaved, quiet, stock_ffmpeg, table, wav
+from benchmarks.memory import CONVERTERS, children, high_water
 from benchmarks.service import Service
 
 PROCESSES = (1, 2, 4, 6)
@@ -42,7 +43,7 @@ def timed(owner: type, name: str, times: list[float]) -> None:
 
 
 class Watch(threading.Thread):
-    """The most memory that each ffmpeg of this process has had, in MB, while the block lasts."""
+    """The most memory that each encoder of this process has had, in MB, while the block lasts."""
 
     def __enter__(self) -> list[float]:
         self._peaks: dict[str, float] = {}
@@ -58,7 +59,7 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         while not self._ended.wait(0.02):
-            for child in children("self", "ffmpeg"):
+            for child in children("self", *CONVERTERS):
                 self._peaks[child] = max(self._peaks.get(child, 0), high_water(child) / 1e6)
 
 
@@ -124,17 +125,24 @@ def run(short: bool) -> None:
             half.unlink()
     table(
         f"Processors: the handler against the stock ffmpeg, 44.1 kHz stereo, on {here} of them",
-        ("recording", "processes", "CPU s", "s", "**ratio**", "join, s", "reading, s", "memory of each ffmpeg, MB"),
+        ("recording", "processes", "CPU s", "s", "**ratio**", "join, s", "reading, s", "memory of each encoder, MB"),
         rows,
     )
     print(f"\nThe handler's own process: at most {high_water('self') / 1e6:.1f} MB.")
 
 
 def both(half: Path) -> None:
-    """Two ffmpegs at once, as fast as they can be: from file to file."""
+    """Two encoders at once, as fast as they can be: from file to file."""
+    from records.audio.plan import ENCODER
+
+    encoder = Path(ffmpeg()).parent / ENCODER
+
+    def encode(number: int) -> None:
+        with half.open("rb") as pcm:  # with the WAV header in front, 11 samples more
+            subprocess.run([encoder, "44100", "2", "128", half.with_name(f"{number}.mp3")], stdin=pcm, check=True)
+
     with ThreadPoolExecutor(2) as pool:
-        targets = [half.with_name(f"{number}.mp3") for number in range(2)]
-        list(pool.map(lambda target: bare_ffmpeg(half, target, 128, 44_100), targets))
+        list(pool.map(encode, range(2)))
 
 
 def figures(least: Cost, stock: float, share: float) -> list[str]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from benchmarks.common import table, wav
-from benchmarks.memory import children, high_water
+from benchmarks.memory import CONVERTERS, children, high_water
 from benchmarks.reference.run import reference_server
 from tests.support.client import HttpClient, Reply, form, sign_up
 
@@ -97,7 +97,7 @@ class Local(Side):
 
 def memory_of(pid: int | str) -> int:
     """The most that a process and the ffmpeg that it runs now have had."""
-    return high_water(pid) + sum(map(high_water, children(pid, "ffmpeg")))
+    return high_water(pid) + sum(map(high_water, children(pid, *CONVERTERS)))
 
 
 def checked(reply: Reply, status: int) -> Reply:

@@ -173,19 +173,19 @@ class Cloud:
         `template`: another one than the built one, in the same folder; `stamp` then identifies it."""
         if template is None:
             build(self.report)
-        ffmpeg = self.folder / "ffmpeg"  # a link of our own: the next build replaces the original while we run
-        ffmpeg.unlink(missing_ok=True)
+        programs = self.folder / "bin"  # links of our own: the next build replaces the originals while we run
+        shutil.rmtree(programs, ignore_errors=True)
         try:
-            os.link(BUILD / "sam/FfmpegLayer/bin/ffmpeg", ffmpeg)
-        except OSError:  # a folder on another filesystem, as a test's /tmp often is
-            shutil.copy2(BUILD / "sam/FfmpegLayer/bin/ffmpeg", ffmpeg)
+            shutil.copytree(BUILD / "sam/FfmpegLayer/bin", programs, copy_function=os.link)
+        except shutil.Error:  # a folder on another filesystem, as a test's /tmp often is
+            shutil.copytree(BUILD / "sam/FfmpegLayer/bin", programs, dirs_exist_ok=True)
         parameters = {
             "Stage": "local",
             "Architecture": str(ARCHITECTURE),
             "Runtime": f"python{PYTHON}",
             "PublicUrl": self.url,
             "StorageUrl": self.url,
-            "FfmpegPath": str(ffmpeg),
+            "FfmpegPath": str(programs / "ffmpeg"),
             "SignUpsPerHour": "0",  # everybody has the address of this machine
             **self.parameters,
         }

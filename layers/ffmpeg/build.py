@@ -1,6 +1,6 @@
-"""Put a static ffmpeg into the layer: built from source, or from a wheel where it cannot be built.
+"""Put a static ffmpeg into the layer: built from source, with an encoder of MP3, or from a wheel.
 
-    build.py layer DIRECTORY   write bin/ffmpeg and share/ffmpeg/ (licences, build.json) into DIRECTORY
+    build.py layer DIRECTORY   write bin/ and share/ffmpeg/ (licences, build.json) into DIRECTORY
     build.py check DIRECTORY   say in a line what is in DIRECTORY; fail unless it is for LAYER_ARCHITECTURE, and
                                unless it was built from source where RECORDS_FFMPEG=source
 
@@ -15,7 +15,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from kept import NotPossible, Refused, elf, host_architecture, read_facts, sha256_of, write_facts
+from kept import NotPossible, Refused, digests, elf, host_architecture, read_facts, write_facts
 from recipe import WHEELS
 from source import from_source
 from wheel import from_wheel
@@ -74,12 +74,13 @@ def check(layer: Path) -> None:
     system, architecture = wanted()
     try:
         facts = read_facts(layer)
-        digest = sha256_of(layer / "bin/ffmpeg")
+        found, built = digests(layer), dict(facts["sha256"])
         machine = elf(layer / "bin/ffmpeg")[0] if facts["system"] == "linux" else facts["architecture"]
     except (OSError, ValueError, KeyError):
         raise Refused(f"{layer} has no ffmpeg that build.py put there.") from None
-    if digest != facts["sha256"]:
-        raise Refused(f"{layer}/bin/ffmpeg is not the file that build.py put there.")
+    for name in sorted(found.keys() | built.keys()):
+        if found.get(name) != built.get(name):
+            raise Refused(f"{layer}/bin/{name} is not the file that build.py put there.")
     if (facts["system"], machine) != (system, architecture):
         raise Refused(f"{layer} has an ffmpeg for {machine} on {facts['system']}, not for {architecture} on {system}.")
     if way() == "source" and facts["build"] != "source":

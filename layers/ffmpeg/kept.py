@@ -40,16 +40,16 @@ def kept_folder(recipe: dict[str, Any]) -> Path:
 
 def is_whole(layer: Path) -> bool:
     try:
-        return bool(read_facts(layer)["sha256"] == sha256_of(layer / "bin/ffmpeg"))
+        return bool(read_facts(layer)["sha256"] == digests(layer))
     except (OSError, ValueError, KeyError):
         return False
 
 
 def keep(layer: Path, kept: Path, recipe: dict[str, Any]) -> Path:
     """Move a finished layer into the cache, with the facts about it. Two builds at once do no harm."""
-    binary = layer / "bin/ffmpeg"
-    binary.chmod(0o755)
-    facts = {**recipe, "bytes": binary.stat().st_size, "sha256": sha256_of(binary)}
+    for binary in (layer / "bin").iterdir():
+        binary.chmod(0o755)
+    facts = {**recipe, "bytes": (layer / "bin/ffmpeg").stat().st_size, "sha256": digests(layer)}
     write_facts(layer, facts)
     kept.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="new-", dir=kept.parent))
@@ -63,6 +63,11 @@ def keep(layer: Path, kept: Path, recipe: dict[str, Any]) -> Path:
         if not is_whole(kept):
             raise
     return kept
+
+
+def digests(layer: Path) -> dict[str, str]:
+    """The SHA-256 of each program in a layer, by name."""
+    return {binary.name: sha256_of(binary) for binary in sorted((layer / "bin").iterdir())}
 
 
 def write_facts(layer: Path, facts: dict[str, Any]) -> None:

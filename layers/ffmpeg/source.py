@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kept import (
+    HERE,
     NotPossible,
     Refused,
     cache,
@@ -28,7 +29,9 @@ from kept import (
     output,
     sha256_of,
 )
-from recipe import ARCHIVE, CONFIGURE, FFMPEG, LAME, LAME_FLAGS, LAME_FLAGS_OF, PROCESSOR, Source
+from recipe import ARCHIVE, CONFIGURE, FFMPEG, GUARDS, LAME, LAME_FLAGS, LAME_FLAGS_OF, LINKING, PROCESSOR, Source
+
+ENCODER_SOURCE = HERE / "mp3-encoder.c"
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def from_source(architecture: str, only_kept: bool) -> Path:
             "ffmpeg": ffmpeg.version,
             "lame": lame.version,
             "sources": {each.file: each.sha256 for each in (ffmpeg, lame)},
+            "encoder_source": sha256_of(ENCODER_SOURCE),
             "corrections": [asdict(correction) for correction in ffmpeg.corrections],
             "configure": [*CONFIGURE, *toolchain.configure()],
             "lame_flags": toolchain.lame_flags(),
@@ -117,6 +121,7 @@ def compile_all(scratch: Path, ffmpeg: Source, lame: Source, tarballs: list[Path
         (scratch / name).mkdir()
         run("tar", "-xf", str(tarball), "--strip-components=1", "--no-same-owner", cwd=scratch / name)
     compile_lame(scratch / "lame", [*toolchain.lame_flags(), f'-DVERSION="{lame.version}"'], toolchain)
+    compile_encoder(scratch / "lame", toolchain)
     source = scratch / "ffmpeg"
     for correction in ffmpeg.corrections:
         text = (source / correction.file).read_text()
@@ -127,11 +132,12 @@ def compile_all(scratch: Path, ffmpeg: Source, lame: Source, tarballs: list[Path
     run("make", f"-j{os.cpu_count() or 1}", "ffmpeg", cwd=source)
     (layer / "bin").mkdir()
     shutil.copy(source / "ffmpeg", layer / "bin/ffmpeg")
+    shutil.copy(scratch / "lame/mp3-encoder", layer / "bin/mp3-encoder")
     shutil.copy(source / "COPYING.LGPLv2.1", texts / "LICENSE.ffmpeg.txt")
     shutil.copy(scratch / "lame/COPYING", texts / "LICENSE.lame.txt")
-    machine, static = elf(layer / "bin/ffmpeg")
-    if machine != toolchain.architecture or not static:
-        raise NotPossible("the compiler made a binary of another kind than it was told to")
+    for binary in sorted((layer / "bin").iterdir()):
+        if elf(binary) != (toolchain.architecture, True):
+            raise NotPossible(f"the compiler made a {binary.name} of another kind than it was told to")
     return layer
 
 
@@ -149,6 +155,13 @@ def compile_lame(source: Path, flags: list[str], toolchain: Toolchain) -> None:
     run(f"{toolchain.prefix}ar", "rcsD", "libmp3lame.a", *objects, cwd=source)
     (source / "lame").mkdir()
     shutil.copy(source / "include/lame.h", source / "lame/lame.h")
+
+
+def compile_encoder(source: Path, toolchain: Toolchain) -> None:
+    """Make mp3-encoder out of mp3-encoder.c and libmp3lame.a."""
+    shutil.copy(ENCODER_SOURCE, source)
+    compiler = (f"{toolchain.prefix}gcc", "-O2", *GUARDS, *LINKING, "-I.")
+    run(*compiler, ENCODER_SOURCE.name, "libmp3lame.a", "-lm", "-s", "-o", "mp3-encoder", cwd=source)
 
 
 def run(*command: str, cwd: Path) -> None:

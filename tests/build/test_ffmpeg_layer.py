@@ -11,6 +11,7 @@ import io
 import json
 import os
 import platform
+import random
 import re
 import shutil
 import socket
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ import pytest
 
 from records.audio.codecs import CODECS
 from records.audio.mp3 import convert
+from records.audio.plan import Plan
 from records.audio.wav import inspect
 from records.settings import settings
 from tests.support.wavs import _IMA_STEPS, IMA_ADPCM, Case, adpcm_fmt, cases, fmt, pcm, tone, wav
@@ -67,19 +69,20 @@ def build(command: str, folder: Path, **environment: str) -> subprocess.Complete
 
 @dataclass(frozen=True)
 class Built:
-    """A layer. facts: its build.json; command: what runs its ffmpeg here."""
+    """A layer. facts: its build.json. emulator: what runs its programs here, if it takes one."""
 
     architecture: str
     folder: Path
     facts: dict[str, Any]
-    command: list[str]
+    emulator: tuple[str, ...]
 
     @property
     def binary(self) -> Path:
         return self.folder / "bin/ffmpeg"
 
-    def run(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run([*self.command, *arguments], input=stdin, capture_output=True, check=False)
+    def run(self, *arguments: str, stdin: bytes = b"", program: str = "ffmpeg") -> subprocess.CompletedProcess[bytes]:
+        command = [*self.emulator, str(self.folder / "bin" / program), *arguments]
+        return subprocess.run(command, input=stdin, capture_output=True, check=False)
 
     def listed(self, what: str) -> set[str]:
         """The names that `ffmpeg -decoders` and the like give."""
@@ -101,8 +104,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp(architecture)
     done = build("layer", folder, LAYER_ARCHITECTURE=architecture)
     assert done.returncode == 0, done.stderr
-    command = [*([] if architecture == HOST else [emulator]), str(folder / "bin/ffmpeg")]
-    return Built(architecture, folder, facts_of(folder), command)
+    return Built(architecture, folder, facts_of(folder), () if architecture == HOST else (emulator,))
 
 
 @pytest.fixture(scope="module")
@@ -165,10 +167,11 @@ def test_it_converts_what_the_service_accepts(
     case: Case, built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the command line of `records.audio.mp3`, which checks for itself that every sample has come through."""
-    program = tmp_path / "ffmpeg"
-    program.write_text("#!/bin/sh\nexec " + " ".join(built.command) + ' "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("FFMPEG", str(program))
+    for binary in (built.folder / "bin").iterdir():
+        program = tmp_path / binary.name
+        program.write_text("#!/bin/sh\nexec " + " ".join((*built.emulator, str(binary))) + ' "$@"\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("FFMPEG", str(tmp_path / "ffmpeg"))
     settings.cache_clear()
     try:
         found = inspect(io.BytesIO(case.data))
@@ -273,9 +276,68 @@ def test_it_decodes_ima_adpcm_exactly(from_source: Built) -> None:
 
 
 def test_nothing_of_the_machine_is_in_it(from_source: Built) -> None:
-    data = from_source.binary.read_bytes()
-    for trace in (str(ROOT), "/tmp/ffmpeg-", "/lame/libmp3lame"):  # noqa: S108
-        assert trace.encode() not in data
+    for binary in (from_source.folder / "bin").iterdir():
+        data = binary.read_bytes()
+        for trace in (str(ROOT), "/tmp/ffmpeg-", "/lame/libmp3lame"):  # noqa: S108
+            assert trace.encode() not in data
+
+
+# --- The encoder beside it -------------------------------------------------------------------------------------------
+
+
+def plan_of(from_source: Built, samples: bytes, rate: int, channels: int, kbits: int) -> Plan:
+    file = wav(fmt(rate=rate, channels=channels), samples)
+    plan = Plan.of(inspect(io.BytesIO(file)), kbits // channels, str(from_source.binary))
+    assert plan.program == from_source.folder / "bin/mp3-encoder"
+    return plan
+
+
+@pytest.mark.parametrize("rate", [22050, 24000, 32000, 44100, 48000])
+def test_it_makes_the_same_file_as_ffmpeg(rate: int, from_source: Built, tmp_path: Path) -> None:
+    """Each bit rate of the template's parameter, mono and stereo; lengths around those of a frame, and one of more
+    frames than there are sizes in the seek table. Under an emulator, ten times as slow, some of them."""
+    own, theirs = tmp_path / "own.mp3", tmp_path / "theirs.mp3"
+    lengths = (1, 2, 575, 576, 577, 1151, 1152, 1153)
+    kbits = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160)
+    cases = [(channels, kbit * channels, length) for channels in (1, 2) for kbit in kbits for length in lengths]
+    cases = [*cases[::29], (2, 64, rate)] if from_source.emulator else [*cases, (2, 128, 12 * rate + 5)]
+    allowed = (*kbits, 192, 224, 256, 320) if rate >= 32000 else (*kbits, 144)
+    loud = random.Random(rate).randbytes(1 << 16) * 40
+    for channels, kbit, length in cases:
+        if kbit not in allowed:
+            continue
+        samples = loud[: 2 * channels * length]
+        plan = plan_of(from_source, samples, rate, channels, kbit)
+        done = from_source.run(*plan.command(own)[1:], program="mp3-encoder", stdin=samples)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        by_ffmpeg = replace(plan, program=from_source.binary)
+        header = inspect(io.BytesIO(wav(fmt(rate=rate, channels=channels), samples))).header
+        done = from_source.run(*by_ffmpeg.command(theirs)[1:], stdin=header + samples)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        assert own.read_bytes() == theirs.read_bytes(), (channels, kbit, length)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "samples", "said"),
+    [
+        (("44100", "2", "128"), b"", "usage: mp3-encoder RATE CHANNELS KBITS FILE < pcm"),
+        (("0", "2", "128", "{}"), b"", "RATE is to be positive, and CHANNELS 1 or 2"),
+        (("44100", "3", "128", "{}"), b"", "RATE is to be positive, and CHANNELS 1 or 2"),
+        (("44101", "2", "128", "{}"), b"", "MP3 has no such sample rate or bit rate"),
+        (("44100", "2", "127", "{}"), b"", "MP3 has no such sample rate or bit rate"),
+        (("44100", "2", "128", "{}"), b"", "the input ends within a sample, or is empty"),
+        (("44100", "2", "128", "{}"), bytes(4001), "the input ends within a sample, or is empty"),
+        (("44100", "2", "128", "{}/no/such/folder"), bytes(4000), "Not a directory"),
+        (("44100", "2", "128", "/dev/full"), bytes(4000), "No space left on device"),
+    ],
+)
+def test_what_the_encoder_refuses(
+    arguments: tuple[str, ...], samples: bytes, said: str, from_source: Built, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    given = (argument.format(tmp_path / "file") for argument in arguments)
+    done = from_source.run(*given, program="mp3-encoder", stdin=samples)
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (1, b"", f"mp3-encoder: {said}\n")
 
 
 # --- The binary out of the wheel -------------------------------------------------------------------------------------
@@ -297,7 +359,7 @@ def test_the_wheel_serves_too(from_wheel: Path) -> None:
         }[HOST],
     }
     assert size == binary.stat().st_size < 100_000_000  # Lambda takes 250 MB of layers in all
-    assert sha256 == hashlib.sha256(binary.read_bytes()).hexdigest()
+    assert sha256 == {"ffmpeg": hashlib.sha256(binary.read_bytes()).hexdigest()}
     text = (from_wheel / "share/ffmpeg/LICENSE.ffmpeg.txt").read_text()
     assert "GNU GENERAL PUBLIC LICENSE" in text
     assert "Version 3, 29 June 2007" in text
@@ -462,7 +524,8 @@ def test_the_makefile_is_what_sam_calls(built: Built, tmp_path: Path) -> None:
     files = {str(file.relative_to(tmp_path / "artifacts")) for file in tmp_path.glob("artifacts/*/**/*")}
     licences = {"source": ("ffmpeg", "lame"), "wheel": ("ffmpeg",)}[built.facts["build"]]
     texts = {f"share/ffmpeg/LICENSE.{name}.txt" for name in licences}
-    assert files == {"bin/ffmpeg", "share/ffmpeg", "share/ffmpeg/build.json"} | texts
+    programs = {"source": {"bin/ffmpeg", "bin/mp3-encoder"}, "wheel": {"bin/ffmpeg"}}[built.facts["build"]]
+    assert files == {*programs, "share/ffmpeg", "share/ffmpeg/build.json"} | texts
     assert (tmp_path / "artifacts/bin/ffmpeg").read_bytes() == built.binary.read_bytes()
 
 

@@ -98,6 +98,20 @@ def test_command() -> None:
     ]
 
 
+def test_command_of_the_encoder(tmp_path: Path) -> None:
+    """16-bit samples at a rate that MP3 has go straight into the encoder, where there is one beside ffmpeg."""
+
+    def command(data: bytes) -> list[str]:
+        return Plan.of(inspect(io.BytesIO(data)), 64, str(tmp_path / "ffmpeg")).command(Path("/x/audio.mp3"))
+
+    stereo = wav(fmt(channels=2, rate=44100), bytes(4))
+    assert command(stereo)[0] == str(tmp_path / "ffmpeg")
+    (tmp_path / "mp3-encoder").touch()
+    assert command(stereo) == [str(tmp_path / "mp3-encoder"), "44100", "2", "128", "/x/audio.mp3"]
+    for data in (wav(fmt(rate=16000), bytes(2)), wav(fmt(channels=3), bytes(6)), wav(fmt(bits=24), bytes(3))):
+        assert command(data)[0] == str(tmp_path / "ffmpeg")
+
+
 @pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case.name)
 def test_every_accepted_form(case: Case, ffmpeg: str, tmp_path: Path) -> None:
     """The MP3 plays as long as the WAV file, and what is heard is the tone that is in it."""

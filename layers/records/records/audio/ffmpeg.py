@@ -75,7 +75,8 @@ class Run:
 
     def check(self, *, compressed: bool) -> None:
         """Raise unless ffmpeg ended well and took everything. Only `compressed` audio can be undecodable."""
-        failure = FfmpegFailure(f"ffmpeg ended with {self._status}: {self._stderr.decode('utf-8', 'replace').strip()}")
+        said = self._stderr.decode("utf-8", "replace").strip()
+        failure = FfmpegFailure(f"{self._plan.program.name} ended with {self._status}: {said}")
         if compressed and self._status in _CANNOT_DECODE:
             raise UnplayableAudio("undecodable", "The sound in the WAV file cannot be decoded.") from failure
         if self._status != 0 or not self._fed:
