@@ -133,7 +133,7 @@ soak-e2e:
 load: $(INSTALLED) ## Send 5000 requests from 32 clients to a local cloud, and check every response
 	@$(PY) -m benchmarks.load
 
-bench: $(INSTALLED) ## Measure: some ten minutes of a quiet machine (the server beside needs PostgreSQL)
+bench: $(INSTALLED) ## Measure: half an hour of a quiet machine (the server beside needs PostgreSQL)
 	@.venv/bin/uv pip install --quiet --python $(PY) -r benchmarks/requirements.txt
 	@$(PY) -m local.run --build
 	@$(PY) -m benchmarks

@@ -1,4 +1,4 @@
-"""All benchmarks, one after another: `make bench`, or python -m benchmarks [--quick]. Some ten minutes."""
+"""All benchmarks, one after another: `make bench`, or python -m benchmarks [--quick]. Half an hour."""
 
 from __future__ import annotations
 

@@ -51,6 +51,8 @@ from tests.support.wavs import (
 ACCEPTED = [case for case in cases() if case.status == 201]
 TONE = next(case.data for case in ACCEPTED if case.name == "pcm-16-stereo")
 
+StandIn = Callable[..., None]  # a shell script, and the name of the program in whose place it is put
+
 pytestmark = pytest.mark.usefixtures("real_ffmpeg")
 
 
@@ -344,24 +346,25 @@ def test_no_numbers_at_all(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def stand_in(
-    tmp_path_factory: pytest.TempPathFactory, ffmpeg: str, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], None]:
-    """Puts a shell script in ffmpeg's place. $FFMPEG is the real one, $OUT the MP3 that it is to write.
+def stand_in(tmp_path_factory: pytest.TempPathFactory, ffmpeg: str, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """Puts a shell script in the place of ffmpeg, or of mp3-encoder. $REAL is the real one, $OUT the MP3 that it is to
+    write.
 
     `keep N` leaves N bytes of the MP3, or takes the last N away where N is negative.
     """
-    preamble = f"""#!/bin/sh
-FFMPEG={shlex.quote(str(Path(ffmpeg).absolute()))}
+
+    def install(script: str, program: str = "ffmpeg") -> None:
+        real = Path(ffmpeg).absolute().parent / program
+        if not real.exists():
+            pytest.skip(f"no {program} beside this ffmpeg: it was not built from source")
+        path = tmp_path_factory.mktemp("stand-in") / program
+        path.write_text(f"""#!/bin/sh
+REAL={shlex.quote(str(real))}
 for OUT; do case $OUT in file:*) OUT=${{OUT#file:}}; break;; esac; done
 keep() {{ head -c "$1" "$OUT" >"$OUT.kept"; mv "$OUT.kept" "$OUT"; }}
-"""
-
-    def install(script: str) -> None:
-        path = tmp_path_factory.mktemp("stand-in") / "ffmpeg"
-        path.write_text(preamble + script)
+{script}""")
         path.chmod(0o755)
-        monkeypatch.setenv("FFMPEG", str(path))
+        monkeypatch.setenv("FFMPEG", str(path.parent / "ffmpeg"))
         settings.cache_clear()
 
     return install
@@ -385,38 +388,46 @@ FAULTS = {
     "fails": "cat >/dev/null; exit 1",
     "fails at once": "exit 3",
     "is killed": "kill -9 $$",
-    "is killed at the end": '"$FFMPEG" "$@"; kill -9 $$',
-    "takes a part": 'head -c 3000 | "$FFMPEG" "$@"; exit 0',
-    "loses a sample": '(head -c 1044; head -c 4 >/dev/null; cat) | "$FFMPEG" "$@"',
-    "cuts the MP3": '"$FFMPEG" "$@"; keep 2000',
-    "cuts the MP3's last byte": '"$FFMPEG" "$@"; keep -1',
-    "cuts the MP3's last frame": '"$FFMPEG" "$@"; keep -384',
-    "adds to the MP3": '"$FFMPEG" "$@"; tail -c 384 "$OUT" >"$OUT.end"; cat "$OUT.end" >>"$OUT"',
-    "empties the MP3": '"$FFMPEG" "$@"; : >"$OUT"',
-    "leaves no MP3": '"$FFMPEG" "$@"; rm "$OUT"',
-    "leaves no Info frame": '"$FFMPEG" "$@"; tail -c +500 "$OUT" >"$OUT.x"; mv "$OUT.x" "$OUT"',
-    "has a full disk": 'ulimit -f 1; trap \'\' XFSZ; exec "$FFMPEG" "$@"',
-    "is killed by a full disk": 'ulimit -f 1; exec "$FFMPEG" "$@"',
+    "is killed at the end": '"$REAL" "$@"; kill -9 $$',
+    "takes a part": 'head -c 3000 | "$REAL" "$@"; exit 0',
+    "loses a sample": '(head -c 1044; head -c 4 >/dev/null; cat) | "$REAL" "$@"',
+    "cuts the MP3": '"$REAL" "$@"; keep 2000',
+    "cuts the MP3's last byte": '"$REAL" "$@"; keep -1',
+    "cuts the MP3's last frame": '"$REAL" "$@"; keep -384',
+    "adds to the MP3": '"$REAL" "$@"; tail -c 384 "$OUT" >"$OUT.end"; cat "$OUT.end" >>"$OUT"',
+    "empties the MP3": '"$REAL" "$@"; : >"$OUT"',
+    "leaves no MP3": '"$REAL" "$@"; rm "$OUT"',
+    "leaves no Info frame": '"$REAL" "$@"; tail -c +500 "$OUT" >"$OUT.x"; mv "$OUT.x" "$OUT"',
+    "has a full disk": 'ulimit -f 1; trap \'\' XFSZ; exec "$REAL" "$@"',
+    "is killed by a full disk": 'ulimit -f 1; exec "$REAL" "$@"',
     "gives samples without end": "cat /dev/zero",
     "writes a file without end": 'yes >"$OUT"',
     "closes its pipes, then fails": "exec <&- >&- 2>&-; exit 1",
 }
 
 
+# Each program, and a file that it converts.
+PROGRAMS = {"ffmpeg": TONE, "mp3-encoder": wav(fmt(channels=2, rate=44100), pcm([*tone()] * 8))}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_fault(fault: str, stand_in: Callable[[str], None], tmp_path: Path) -> None:
-    stand_in(FAULTS[fault])
+def test_fault(fault: str, program: str, stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in('exec "$REAL" "$@"', program)
+    assert to_mp3(PROGRAMS[program], tmp_path).bytes > 0
+    stand_in(FAULTS[fault], program)
     with pytest.raises(ConversionError) as error:
-        to_mp3(TONE, tmp_path)
+        to_mp3(PROGRAMS[program], tmp_path)
     assert error.value.message == "The conversion failed on our side. Send the recording again."
 
 
 @pytest.mark.parametrize("script", ["sleep 60", "cat >/dev/null; sleep 60 & wait", "exec >&- 2>&- <&-; sleep 60"])
-def test_hang(script: str, stand_in: Callable[[str], None], tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_hang(script: str, program: str, stand_in: StandIn, tmp_path: Path) -> None:
     """It is killed at the deadline with all that it started."""
-    stand_in(f"echo $$ >{shlex.quote(str(tmp_path / 'pid'))}; {script}")
+    stand_in(f"echo $$ >{shlex.quote(str(tmp_path / 'pid'))}; {script}", program)
     with pytest.raises(ConversionTimeout):
-        to_mp3(TONE, tmp_path, seconds=0.7)
+        to_mp3(PROGRAMS[program], tmp_path, seconds=0.7)
     group = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 10
     while group in running_groups() and time.monotonic() < deadline:
@@ -461,13 +472,13 @@ def test_a_deadline_while_nothing_is_found(tmp_path: Path) -> None:
     assert given < 50  # of 91
 
 
-def test_much_on_stderr_is_no_fault(stand_in: Callable[[str], None], tmp_path: Path) -> None:
+def test_much_on_stderr_is_no_fault(stand_in: StandIn, tmp_path: Path) -> None:
     expected = to_mp3(TONE, tmp_path).sha256
-    stand_in('head -c 20000000 /dev/zero >&2; exec "$FFMPEG" "$@"')
+    stand_in('head -c 20000000 /dev/zero >&2; exec "$REAL" "$@"')
     assert to_mp3(TONE, tmp_path).sha256 == expected
 
 
-def test_what_ffmpeg_said_is_for_the_log(stand_in: Callable[[str], None], tmp_path: Path) -> None:
+def test_what_ffmpeg_said_is_for_the_log(stand_in: StandIn, tmp_path: Path) -> None:
     stand_in("head -c 5000 /dev/zero >&2; echo the disk is gone >&2; exit 7")
     with pytest.raises(ConversionError) as error:
         to_mp3(TONE, tmp_path)
@@ -477,9 +488,7 @@ def test_what_ffmpeg_said_is_for_the_log(stand_in: Callable[[str], None], tmp_pa
     assert len(cause) < 2100
 
 
-def test_it_sees_none_of_our_environment(
-    stand_in: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_sees_none_of_our_environment(stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     stand_in("env >&2; exit 1")
     with pytest.raises(ConversionError) as error:

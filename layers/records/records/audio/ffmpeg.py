@@ -1,4 +1,4 @@
-"""Running ffmpeg: its pipes, its limits, its end."""
+"""Running ffmpeg, or mp3-encoder in its place: its pipes, its limits, its end."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 One run of ffmpeg (of a long recording, several: `parallel`) writes the MP3 into a file: written to a pipe it would lack
 the header that tells its length. The samples that go into the encoder are counted, and measured by `levels`: 16-bit PCM
-on its way into ffmpeg, everything else as ffmpeg writes it to a pipe beside the MP3. ffmpeg's exit status alone proves
+on its way into the encoder, everything else as ffmpeg writes it to a pipe beside the MP3. ffmpeg's exit status proves
 little: it is 0 for cut, empty and silently shortened files too. A conversion is done when the status is 0, ffmpeg has
 taken every byte, the samples are as many as the WAV file has, and the MP3's own frames hold exactly those samples.
 """
