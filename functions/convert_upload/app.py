@@ -28,7 +28,7 @@ metrics = Metrics()
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
     """Messages of the queue in, each with S3's "object created" events; out the messages to be delivered again.
 
-    S3's event itself may come as well, as an operator sends it: what fails then is raised.
+    An operator may also call this with S3's own event; a failure is then raised.
     """
     remaining = context.get_remaining_time_in_millis() / 1000
     deadline = time.monotonic() + remaining * CONVERSION_SHARE

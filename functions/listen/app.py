@@ -102,7 +102,8 @@ app = api.resolver(validate=False)
 @app.head("/listen")
 def listen() -> Response[Any]:
     recording = Recording.find(*record_ids(app.current_event.raw_event))
-    author = User.name_of(int(recording.user))
+    user = User.read(int(recording.user))
+    author = user.name if user else None
     if recording.status == PENDING:
         return _pending(recording, author)
     if recording.status == FAILED:

@@ -222,7 +222,6 @@ def delete_record() -> Response[Any]:
 def get_user() -> Response[Any]:
     event = app.current_event.raw_event
     user = User.authenticate(user_id(event), bearer_token(event))
-    usage = Recording.usage(int(user.id))
     return json_response(
         200,
         {
@@ -230,7 +229,7 @@ def get_user() -> Response[Any]:
             "name": user.name,
             **({"email": user.email} if user.email else {}),
             "created_at": user.created_at,
-            "usage": {"recordings": usage.recordings, "seconds": usage.seconds, "mp3_bytes": usage.mp3_bytes},
+            "usage": Recording.usage(int(user.id)),
             "limits": {"daily_seconds": settings().daily_seconds, "stored_seconds": settings().stored_seconds},
         },
     )

@@ -18,9 +18,9 @@ logger = Logger()
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
     """Items of a DynamoDB stream in, or messages of the queue that delays S3's events; out those to be sent again.
 
-    Every item is tried, whatever fails before it. Of a queue only the failed ones come again. Of a stream everything
-    from the first failed one on does, and the items after this batch wait until it succeeds or has gone to
-    FailedRemovalsQueue: a stream is read in order.
+    Every item is tried, whatever fails before it. A queue delivers only the failed ones again. A stream, which is read
+    in order, delivers everything again from the first failed one on, and later items wait until that one succeeds or
+    has gone to FailedRemovalsQueue.
     """
     failures = []
     for item in event["Records"]:

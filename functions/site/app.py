@@ -181,8 +181,8 @@ def respond(method: str, path: str, request: Mapping[str, str]) -> dict[str, Any
         return error(405, "method_not_allowed", message, head, allow=allowed)
     if not asset:
         return send(PAGES[path], ASK_AGAIN, request, head)
-    # A page opened before a deployment may still ask for a file of the version before: it gets today's, and is not
-    # to keep it under that name.
+    # A page opened before a deployment may still ask for a file of the version before: it gets today's, which must not
+    # be cached under the old address.
     return send(name, FOR_EVER if folder == f"/assets/{version()}" else ASK_AGAIN, request, head)
 
 

@@ -84,7 +84,9 @@ def check(layer: Path) -> None:
     if (facts["system"], machine) != (system, architecture):
         raise Refused(f"{layer} has an ffmpeg for {machine} on {facts['system']}, not for {architecture} on {system}.")
     if way() == "source" and facts["build"] != "source":
-        raise Refused(f"{layer} has the ffmpeg of {facts['wheel']}, and RECORDS_FFMPEG=source wants one of our own.")
+        raise Refused(
+            f"{layer} has the ffmpeg of {facts['wheel']}, and RECORDS_FFMPEG=source asks for one from source."
+        )
     if facts["build"] == "source":
         origin = f"built from source with LAME {facts['lame']}"
     else:

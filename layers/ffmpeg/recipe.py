@@ -93,8 +93,8 @@ CONFIGURE = (
     f"--extra-ldflags={' '.join(('-L../lame', *LINKING))}",
 )
 
-# LAME's own configure script takes -O3 -ffast-math too, and knows no more than these of its macros on a machine of
-# today. Infinity and NaN are left what they are: LAME tests for them. Without autoconf it is built in half the
+# LAME's own configure script takes -O3 -ffast-math too, and on a current machine sets only these of its macros.
+# Infinity and NaN are left what they are: LAME tests for them. Without autoconf it is built in half the
 # time, and for arm64 with the same short cuts as for x86_64 (they need IEEE 754 and nothing else).
 LAME_FLAGS = (
     *("-w", "-O3", "-ffast-math", "-fno-finite-math-only", *GUARDS),
@@ -106,7 +106,7 @@ LAME_FLAGS = (
 LAME_FLAGS_OF = {"arm64": (), "x86_64": ("-DHAVE_XMMINTRIN_H", "-DMIN_ARCH_SSE")}
 
 # The encoder is where the time goes, so LAME is compiled for the processors that Lambda has: Graviton2, and x86-64 with
-# AVX2. A build for this machine is too where this machine can run it, by the features that Linux names.
+# AVX2. So is a build for this machine, if its processor has the features (by Linux's names) to run the result.
 PROCESSOR = {
     "arm64": ("-mcpu=neoverse-n1", {"atomics", "asimdrdm", "asimddp", "asimdhp"}),
     "x86_64": ("-march=x86-64-v3", {"avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}),

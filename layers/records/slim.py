@@ -7,8 +7,8 @@ What a package does stays as it is. What goes is what no function reaches:
 - the imports in `__init__`s that only gather names: each name is imported when it is asked for (PEP 562). Those of
   Powertools alone bring in asyncio, AppSync, Bedrock and forty kinds of events.
 
-What is not as it was when this was written ends the build, and tests/build/test_layer.py makes real calls against what
-comes out. The same packages and the same Python give the same bytes.
+The build fails where a package no longer looks as it did when this was written, and tests/build/test_layer.py makes
+real calls against what comes out. The same packages and the same Python give the same bytes.
 """
 
 from __future__ import annotations

@@ -392,7 +392,7 @@ def test_the_wheel_is_refused_where_source_is_asked_for(from_wheel: Path) -> Non
     done = build("check", from_wheel, LAYER_ARCHITECTURE=HOST, RECORDS_FFMPEG="source")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"{from_wheel} has the ffmpeg of imageio-ffmpeg==0.6.0, and RECORDS_FFMPEG=source wants one of our own.\n"
+        f"{from_wheel} has the ffmpeg of imageio-ffmpeg==0.6.0, and RECORDS_FFMPEG=source asks for one from source.\n"
     )
 
 

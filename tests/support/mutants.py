@@ -94,7 +94,7 @@ MUTANTS = (
     Mutant(
         "the owner is in the key",
         RECORDINGS_PY,
-        "return cls.get(user, record_id, consistent_read=True)",
+        "return get_row(cls, user, record_id)",
         "return next((r for r in cls.scan() if r.id == record_id), None)",
         f"{CONTRACT} -k unknown",
     ),
@@ -463,17 +463,10 @@ MUTANTS = (
         f"{FAULTS} -k 'lost and (Send or Upload)'",
     ),
     Mutant(
-        "reads are consistent (user)",
-        USERS,
-        "found = cls.get(pk, consistent_read=True)",
-        "found = cls.get(pk)",
-        f"{FAULTS} -k consistent",
-    ),
-    Mutant(
-        "reads are consistent (read-back)",
-        RECORDINGS_PY,
-        "return cls.get(row.user, row.id, consistent_read=True)",
-        "return cls.get(row.user, row.id)",
+        "reads are consistent",
+        AWS,
+        "return model.get(hash_key, range_key, consistent_read=True)",
+        "return model.get(hash_key, range_key)",
         f"{FAULTS} -k consistent",
     ),
     Mutant(
@@ -728,7 +721,7 @@ MUTANTS = (
         PARTS,
     ),
     Mutant("a part that changes meanwhile", STORAGE, 'aws_code(error.__cause__) == "InvalidPart"', "False", PARTS),
-    Mutant("the length of a part is signed", STORAGE, '                "ContentLength": size,\n', "", PARTS),
+    Mutant("the length of a part is signed", STORAGE, ", ContentLength=size", "", PARTS),
     Mutant(
         "the size that was announced",
         CONVERSION,

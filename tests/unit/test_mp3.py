@@ -411,10 +411,16 @@ PROGRAMS = {"ffmpeg": TONE, "mp3-encoder": wav(fmt(channels=2, rate=44100), pcm(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
+def test_no_fault(program: str, stand_in: StandIn, tmp_path: Path) -> None:
+    """What the faults below begin with: the program itself is at its place, and gets through."""
+    stand_in('touch "$OUT.started"; exec "$REAL" "$@"', program)
+    assert to_mp3(PROGRAMS[program], tmp_path).bytes > 2000
+    assert (tmp_path / "audio.mp3.started").exists()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault(fault: str, program: str, stand_in: StandIn, tmp_path: Path) -> None:
-    stand_in('exec "$REAL" "$@"', program)
-    assert to_mp3(PROGRAMS[program], tmp_path).bytes > 0
     stand_in(FAULTS[fault], program)
     with pytest.raises(ConversionError) as error:
         to_mp3(PROGRAMS[program], tmp_path)

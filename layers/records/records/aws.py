@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from zlib import crc32
 
 import botocore.session
@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
-from pynamodb.exceptions import PynamoDBException
+from pynamodb.exceptions import DoesNotExist, PynamoDBException
 
 from records.errors import Unavailable
 from records.settings import settings
@@ -161,8 +161,9 @@ def sqs() -> SQSClient:
 def warm(*models: type[Model], storage: bool = True) -> None:
     """Make the clients of these tables, and of the storage, while a function starts.
 
-    On Lambda only, where a function has a whole processor while it starts, and later as much as its memory buys, for
-    most a quarter. Elsewhere clients are made at first use, so that importing a function needs no environment.
+    On Lambda only, where a function has a whole processor while it starts, and afterwards the share that its memory
+    buys: for most functions a quarter. Elsewhere clients are made at first use, so that importing a function needs no
+    environment.
     """
     if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
         for model in models:
@@ -179,6 +180,18 @@ def faults() -> Iterator[None]:
     except (BotoCoreError, ClientError, ResponseParserError, PynamoDBException) as error:
         log_fault(error)
         raise Unavailable from error
+
+
+Row = TypeVar("Row", bound="Model")
+
+
+def get_row(model: type[Row], hash_key: Any, range_key: Any = None) -> Row | None:
+    """The row as it is in the table, or None where there is none. Raises Unavailable."""
+    with faults():
+        try:
+            return model.get(hash_key, range_key, consistent_read=True)
+        except DoesNotExist:
+            return None
 
 
 def log_fault(error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""Counters: rows of the users table that one conditional write both checks and raises."""
+"""Counters: rows of the users table that are checked and incremented in one conditional write."""
 
 from __future__ import annotations
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 import hmac
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,7 +23,7 @@ from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
 from records import aws, limits, storage
-from records.aws import FromSettings, TableMeta, condition_failed, faults, log_fault
+from records.aws import FromSettings, TableMeta, condition_failed, faults, get_row, log_fault
 from records.errors import ErasureNotFound, InvalidCredentials, Unavailable
 from records.recordings import Recording
 from records.settings import settings
@@ -70,12 +68,8 @@ class Erasure(Model):
     @classmethod
     def find(cls, erasure_id: str) -> Erasure:
         """Raises ErasureNotFound, Unavailable."""
-        with faults():
-            try:
-                found = cls.get(f"erasure#{erasure_id}", consistent_read=True)
-            except cls.DoesNotExist:
-                raise ErasureNotFound from None
-        if found.expires_at <= time.time():
+        found = get_row(cls, f"erasure#{erasure_id}")
+        if found is None or found.expires_at <= time.time():
             raise ErasureNotFound
         return found
 
@@ -144,19 +138,6 @@ def _send(user_id: int, erasure_id: str, step: int, delay: int) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What a pass found of a user, all of it made before `until`."""
-
-    rows: list[Recording]
-    objects: list[storage.Stored]
-
-    def since(self, until: str) -> tuple[int, int, int]:
-        """How many recordings, objects and bytes of it are newer than that time."""
-        new = [stored for stored in self.objects if _text(stored.modified) > until]
-        return sum(row.created_at > until for row in self.rows), len(new), sum(stored.size for stored in new)
-
-
 def work(message: str, deadline: float) -> None:
     """One pass over a user. `deadline` is a value of `time.monotonic()`. Raises Unavailable: then it comes again."""
     user, erasure_id, step = message.split(" ")
@@ -179,41 +160,35 @@ def work(message: str, deadline: float) -> None:
 
 def _erase(user: int, erasure: Erasure, deadline: float) -> bool:
     """Count and delete what there is of a user. Returns whether there was nothing."""
-    # What is made in this very second may still be joined by more: it is left to the next pass.
+    # More may still be made within the second that it is now, so that second is left to the next pass.
     until = _text(datetime.now(UTC) - timedelta(seconds=1))
     with faults():
         rows = list(Recording.query(user, consistent_read=True))
     prefixes = (f"records/{user}/", f"uploads/{user}/")
     objects = [stored for prefix in prefixes for stored in storage.stored(prefix)]
     uploads = [upload for prefix in prefixes for upload in storage.multipart_uploads(prefix)]
-    found = _Found(
-        [row for row in rows if row.created_at <= until],
-        [stored for stored in objects if _text(stored.modified) <= until],
-    )
-    recordings, count, size = found.since(erasure.counted_until)
-    if recordings or count:
-        # Before they are deleted, and what was counted is not counted again after a kill.
-        actions = [Erasure.recordings.add(recordings), Erasure.objects.add(count), Erasure.bytes.add(size)]
+    old_rows = [row for row in rows if row.created_at <= until]
+    old = [stored for stored in objects if _text(stored.modified) <= until]
+    recordings = sum(row.created_at > erasure.counted_until for row in old_rows)
+    new = [stored.size for stored in old if _text(stored.modified) > erasure.counted_until]
+    if recordings or new:
+        # Counted before they are deleted, and under a condition: a pass that is killed is not counted twice.
+        actions = [Erasure.recordings.add(recordings), Erasure.objects.add(len(new)), Erasure.bytes.add(sum(new))]
         counted = Erasure.counted_until == erasure.counted_until
         _update(erasure, counted, *actions, Erasure.counted_until.set(until))
     limits.forget(user)
     for key, upload_id in uploads:
         storage.abort(key, upload_id)
-    for keys in _batches([stored.key for stored in found.objects], deadline):
-        storage.delete_all(keys)
-    for row in found.rows:
+    for start in range(0, len(old), storage.MAX_DELETED):
+        if time.monotonic() > deadline:
+            break
+        storage.delete_all([stored.key for stored in old[start : start + storage.MAX_DELETED]])
+    for row in old_rows:
         if time.monotonic() > deadline:
             break
         with faults():
             row.delete()
     return not (rows or objects or uploads)
-
-
-def _batches(keys: list[str], deadline: float) -> Iterator[list[str]]:
-    for start in range(0, len(keys), storage.MAX_DELETED):
-        if time.monotonic() > deadline:
-            return
-        yield keys[start : start + storage.MAX_DELETED]
 
 
 def _verify(erasure: Erasure) -> None:

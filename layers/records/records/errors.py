@@ -33,15 +33,16 @@ from typing import Any
 
 
 class RecordsError(Exception):
-    """The root of the tree."""
+    """The root of the tree. A class whose message is always the same has it as an attribute."""
 
     code: str = "unavailable"
+    message: str
     retry_after: int | None = None  # s
 
-    def __init__(self, message: str, details: Any = None) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: str | None = None, details: Any = None) -> None:
+        self.message = self.message if message is None else message
         self.details = details
+        super().__init__(self.message)
 
 
 class MalformedRequest(RecordsError):
@@ -65,51 +66,35 @@ class ValidationFailed(RecordsError):
 
 class InvalidCredentials(RecordsError):
     code = "invalid_credentials"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The user id and the token do not match. Send the token that POST /users returned, "
-            "as 'Authorization: Bearer <token>'."
-        )
+    message = (
+        "The user id and the token do not match. Send the token that POST /users returned, "
+        "as 'Authorization: Bearer <token>'."
+    )
 
 
 class EmailTaken(RecordsError):
     code = "email_taken"
-
-    def __init__(self) -> None:
-        super().__init__("A user with this e-mail exists already. Use that user's token, or another e-mail.")
+    message = "A user with this e-mail exists already. Use that user's token, or another e-mail."
 
 
 class RecordNotFound(RecordsError):
     code = "record_not_found"
-
-    def __init__(self) -> None:
-        super().__init__("There is no such recording. Check that the link was copied whole.")
+    message = "There is no such recording. Check that the link was copied whole."
 
 
 class ErasureNotFound(RecordsError):
     code = "erasure_not_found"
-
-    def __init__(self) -> None:
-        super().__init__("There is no such receipt. Check the address; receipts are kept for 400 days.")
+    message = "There is no such receipt. Check the address; receipts are kept for 400 days."
 
 
 class IdempotencyConflict(RecordsError):
     code = "idempotency_conflict"
-
-    def __init__(
-        self, message: str = "This Idempotency-Key was used for other audio. Send this audio under a key of its own."
-    ) -> None:
-        super().__init__(message)
+    message = "This Idempotency-Key was used for other audio. Send this audio under a key of its own."
 
 
 class InviteRequired(RecordsError):
     code = "invite_required"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Signing up here needs an invitation. Ask whoever runs this service for one, and send it as 'invite'."
-        )
+    message = "Signing up here needs an invitation. Ask whoever runs this service for one, and send it as 'invite'."
 
 
 class TooManySignUps(RecordsError):
@@ -169,12 +154,7 @@ class AudioTooLarge(AudioRejected):
 
 class UploadDamaged(AudioRejected):
     code = "upload_damaged"
-
-    def __init__(
-        self,
-        message: str = "The file that arrived is not the one that was announced. Send it again under the same key.",
-    ) -> None:
-        super().__init__(message)
+    message = "The file that arrived is not the one that was announced. Send it again under the same key."
 
 
 class UnsupportedAudio(AudioRejected):
@@ -196,20 +176,14 @@ class ServerError(RecordsError):
 
 class Unavailable(ServerError):
     code = "unavailable"
-
-    def __init__(self) -> None:
-        super().__init__("The service is busy or a part of it is failing. Send the same request again in a moment.")
+    message = "The service is busy or a part of it is failing. Send the same request again in a moment."
 
 
 class ConversionError(ServerError):
     code = "conversion_error"
-
-    def __init__(self, message: str = "The conversion failed on our side. Send the recording again.") -> None:
-        super().__init__(message)
+    message = "The conversion failed on our side. Send the recording again."
 
 
 class ConversionTimeout(ServerError):
     code = "conversion_timeout"
-
-    def __init__(self, message: str = "The recording takes longer to convert than there is time for.") -> None:
-        super().__init__(message)
+    message = "The recording takes longer to convert than there is time for."

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from records.errors import ValidationFailed
 from records.users import MAX_USER_ID
 
 DEFAULT_NAME = "recording.wav"
@@ -21,8 +20,6 @@ _REFUSED_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
 _BIDI_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 # Letters by category, but invisible: Hangul fillers and the blank Braille pattern.
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 def _printable(text: str) -> str:
@@ -70,14 +67,6 @@ class SentTexts(BaseModel):
 
     user_id: UserIdText
     name: FileName = DEFAULT_NAME
-
-
-def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
-    """The values as a model. Raises ValidationFailed."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise ValidationFailed(*problems(error.errors())) from None
 
 
 def problems(found: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from pydantic import ValidationError
 
 from records.errors import AudioTooLarge, MalformedRequest, ValidationFailed
-from records.fields import SentTexts, validated
+from records.fields import SentTexts, problems
 from records.requests import MAX_TEXT, Event, body_bytes, media_type
 from records.settings import MAX_DIRECT_BYTES
 
@@ -43,7 +44,10 @@ def read_recording(event: Event) -> SentRecording:
         raise MalformedRequest("The audio is empty. Send the bytes of a WAV file.")
     if len(audio) > MAX_DIRECT_BYTES:
         raise AudioTooLarge(MAX_DIRECT_BYTES)
-    fields = validated(SentTexts, texts)
+    try:
+        fields = SentTexts.model_validate(texts)
+    except ValidationError as error:
+        raise ValidationFailed(*problems(error.errors())) from None
     return SentRecording(fields.user_id, fields.name, token, audio)
 
 

@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pynamodb.attributes import NumberAttribute
-from pynamodb.exceptions import DoesNotExist, UpdateError
+from pynamodb.exceptions import UpdateError
 
-from records.aws import condition_failed, faults, log_fault
+from records.aws import condition_failed, faults, get_row, log_fault
 from records.counters import Counter
 from records.errors import DailyLimit, LimitReached, StorageFull, Unavailable
 from records.recordings import DAY, MAX_LIFETIME, PENDING, READY, Recording, utc_date
@@ -33,8 +33,8 @@ KEPT_DAYS = 8  # an expired row may still be there for that long: DynamoDB remov
 
 
 class Day(Counter):
-    """The row `day#<user>#<date>`. seconds: of audio that was accepted on that day. kept: those that are not deleted
-    since."""
+    """The row `day#<user>#<date>`. seconds: of audio that was accepted on that day. kept: those of them that were
+    not deleted since."""
 
     seconds = NumberAttribute(default=0)
     kept = NumberAttribute(default=0)
@@ -42,11 +42,7 @@ class Day(Counter):
     @classmethod
     def read(cls, user: int, date: str) -> Day:
         """The row as it is in the table, or one that has counted nothing. Raises Unavailable."""
-        with faults():
-            try:
-                return cls.get(_key(user, date), consistent_read=True)
-            except DoesNotExist:
-                return cls(_key(user, date))
+        return get_row(cls, _key(user, date)) or cls(_key(user, date))
 
     def add(self, seconds: float, change: str, *, most: float | None, most_kept: float | None) -> bool:
         """Count `seconds`, unless the day's count would then pass `most`, or what is kept of it `most_kept`.
@@ -76,8 +72,8 @@ def _key(user: int, date: str) -> str:
 def check(user: User, key: str | None, seconds: float = 0) -> float | None:
     """How many seconds a user may still send; None where there is no limit.
 
-    Raises DailyLimit or StorageFull where nothing is left, or less than `seconds`, unless the Idempotency-Key names a
-    recording that is counted already or needs no conversion; and Unavailable.
+    Raises Unavailable; and DailyLimit or StorageFull where nothing is left, or less than `seconds`, unless the
+    Idempotency-Key names a recording that is counted already or needs no conversion.
     """
     if not settings().limited:
         return None

@@ -26,7 +26,7 @@ from pynamodb.exceptions import DeleteError, PutError, PynamoDBException, Update
 from pynamodb.indexes import AllProjection, LocalSecondaryIndex
 from pynamodb.models import Model
 
-from records.aws import FromSettings, TableMeta, condition_failed, faults, log_fault
+from records.aws import FromSettings, TableMeta, condition_failed, faults, get_row, log_fault
 from records.errors import (
     AudioRejected,
     ConversionError,
@@ -81,15 +81,6 @@ class Announced:
 
     bytes: int
     sha256: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a user has: recordings that are ready, their seconds, and the bytes of their MP3s."""
-
-    recordings: int
-    seconds: float
-    mp3_bytes: int
 
 
 class ByPosition(LocalSecondaryIndex["Recording"]):  # type: ignore[no-untyped-call]
@@ -184,11 +175,7 @@ class Recording(Model):
     @classmethod
     def read(cls, user: int, record_id: str) -> Recording | None:
         """The row as it is in the table, even if it has expired. Raises Unavailable."""
-        with faults():
-            try:
-                return cls.get(user, record_id, consistent_read=True)
-            except cls.DoesNotExist:
-                return None
+        return get_row(cls, user, record_id)
 
     @classmethod
     def find(cls, user: int, record_id: str) -> Recording:
@@ -275,8 +262,8 @@ class Recording(Model):
         return shown, rows[-1].position if len(found) > limit else None
 
     @classmethod
-    def usage(cls, user: int) -> Usage:
-        """What a user has, added up. Raises Unavailable."""
+    def usage(cls, user: int) -> dict[str, float]:
+        """How many recordings of a user are ready, their seconds, and the bytes of their MP3s. Raises Unavailable."""
         recordings, seconds, size = 0, 0.0, 0
         with faults():
             for row in cls.query(
@@ -286,7 +273,7 @@ class Recording(Model):
                     recordings += 1
                     seconds += float(row.duration)
                     size += int(row.mp3_bytes)
-        return Usage(recordings, round(seconds, 3), size)
+        return {"recordings": recordings, "seconds": round(seconds, 3), "mp3_bytes": size}
 
     @classmethod
     def discard(cls, user: int, record_id: str) -> Recording | None:
@@ -387,13 +374,10 @@ class Recording(Model):
         """What the table holds after a write that may or may not have been applied."""
         if not condition_failed(error):
             log_fault(error)
-        with faults():
-            try:
-                return cls.get(row.user, row.id, consistent_read=True)
-            except cls.DoesNotExist:
-                if not condition_failed(error):
-                    raise Unavailable from error  # it was a fault, and nothing was written
-                return None
+        found = get_row(cls, row.user, row.id)
+        if found is None and not condition_failed(error):
+            raise Unavailable from error  # it was a fault, and nothing was written
+        return found
 
     def _write(self, condition: Any, **changes: Any) -> bool:
         """Set (or, where None, remove) attributes under a condition; then this row holds what the table holds.

@@ -205,35 +205,21 @@ def join_parts(key: str, upload_id: str, etags: dict[int, str]) -> bool:
 
 def signed_part(key: str, upload_id: str, number: int, size: int) -> str:
     """An address to PUT one part of exactly `size` bytes to, for SIGNED_SECONDS: S3 refuses any other length."""
-    with faults():
-        return s3_public().generate_presigned_url(
-            "upload_part",
-            Params={
-                "Bucket": settings().bucket,
-                "Key": key,
-                "UploadId": upload_id,
-                "PartNumber": number,
-                "ContentLength": size,
-            },
-            ExpiresIn=SIGNED_SECONDS,
-        )
+    return _signed("upload_part", key, UploadId=upload_id, PartNumber=number, ContentLength=size)
 
 
 def signed_get(key: str, content_disposition: str) -> str:
-    """An address that serves the object to whoever has it, for SIGNED_SECONDS at most: S3's die with the role's
+    """An address that serves the object to whoever has it, for at most SIGNED_SECONDS: one of S3's ends with the role's
     credentials."""
     if settings().cdn_secret:
         return cdn.signed_get(key, content_disposition, SIGNED_SECONDS)
+    return _signed("get_object", key, ResponseContentType="audio/mpeg", ResponseContentDisposition=content_disposition)
+
+
+def _signed(operation: str, key: str, **parameters: Any) -> str:
     with faults():
         return s3_public().generate_presigned_url(
-            "get_object",
-            Params={
-                "Bucket": settings().bucket,
-                "Key": key,
-                "ResponseContentType": "audio/mpeg",
-                "ResponseContentDisposition": content_disposition,
-            },
-            ExpiresIn=SIGNED_SECONDS,
+            operation, Params={"Bucket": settings().bucket, "Key": key, **parameters}, ExpiresIn=SIGNED_SECONDS
         )
 
 

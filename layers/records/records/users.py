@@ -17,7 +17,7 @@ from pynamodb.exceptions import TransactWriteError, UpdateError
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
-from records.aws import ATTEMPTS, FromSettings, TableMeta, condition_failed, faults, log_fault
+from records.aws import ATTEMPTS, FromSettings, TableMeta, condition_failed, get_row, log_fault
 from records.errors import EmailTaken, IdempotencyConflict, InvalidCredentials, Unavailable
 
 MAX_USER_ID = 2**53 - 1  # the largest integer that every JSON parser reads exactly
@@ -146,12 +146,8 @@ class User(Model):
 
     @classmethod
     def _read(cls, pk: str) -> User | None:
-        with faults():
-            try:
-                found = cls.get(pk, consistent_read=True)
-            except cls.DoesNotExist:
-                return None
-        return None if found.expires_at is not None and found.expires_at <= _now() else found
+        found = get_row(cls, pk)
+        return None if found and found.expires_at is not None and found.expires_at <= _now() else found
 
     @classmethod
     def authenticate(cls, user_id: int, token: str) -> User:
@@ -196,12 +192,6 @@ class User(Model):
                 return new
             raise InvalidCredentials
         raise Unavailable
-
-    @classmethod
-    def name_of(cls, user_id: int) -> str | None:
-        """The name of a user, for those who listen; None where there is no such user. Raises Unavailable."""
-        user = cls.read(user_id)
-        return user.name if user else None
 
     def record_id(self, idempotency_key: str | None) -> str:
         """The id for a new record: random, or always the same for the same key of this user."""

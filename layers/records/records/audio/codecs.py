@@ -59,18 +59,10 @@ class Fmt:
             raise UnplayableAudio("bad_format", "The WAV file's 'fmt ' chunk is cut short: its codec is missing.")
         valid_bits, mask = struct.unpack_from(prefix + "HI", body, 18)
         tag, b_format = _subformat(body[24:40], order)
-        return cls(
-            tag,
-            channels,
-            rate,
-            byte_rate,
-            align,
-            bits or valid_bits,
-            body[40 : 18 + extra],
-            min(valid_bits, bits or valid_bits),
-            mask if mask.bit_count() == channels and mask < 1 << 18 else 0,
-            b_format,
-        )
+        bits = bits or valid_bits
+        mask = mask if mask.bit_count() == channels and mask < 1 << 18 else 0
+        own = body[40 : 18 + extra]
+        return cls(tag, channels, rate, byte_rate, align, bits, own, min(valid_bits, bits), mask, b_format)
 
 
 def _subformat(guid: bytes, order: Order) -> tuple[int, bool]:

@@ -7,7 +7,6 @@ decoder drops a part. `mp3` asks whether the MP3 is complete, and `parallel` com
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import struct
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ _MPEG2_LAYER1 = (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 2
 _MPEG2_LAYER23 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
 _MPEG1_RATES = (44100, 48000, 32000, 0)
 
+_PIECE = 1024 * 1024  # bytes of an MP3 that are read at once
 MOST_SAMPLES = 24  # that one byte can hold: 24 bytes are a frame of 576 at 8 kbit/s and 24 kHz
 
 
@@ -177,27 +177,30 @@ class Stream:
         size, lag = divmod(self.samples * 125 * self.kbits, self.rate)
         return frame * size - ((1 - frame) * lag // self.rate if frame else 0)
 
-    def fills(self, data: bytes | mmap.mmap, start: int, frames: int) -> bool:
-        """Whether `data` holds, from `start` to its end, exactly so many frames of this stream.
+    def fills(self, file: IO[bytes], frames: int) -> bool:
+        """Whether a file holds, from where it stands to its end, exactly so many frames of this stream.
 
-        Of each phase of the padding's period the headers are looked at together, a byte of all of them at a time.
+        It is read in pieces of whole periods of the padding. In each, the headers of the same phase of the period are
+        looked at together, a byte of all of them at a time.
         """
-        if len(data) - start != self.offset(frames) or not frames:
-            return False
+        left, mode = self.offset(frames), b""
         version = 1 if self.samples == 1152 else 2
         kbits, rate = _kbits(version, 3).index(self.kbits), _MPEG1_RATES.index(self.rate * version)
         stride = self.offset(self.period + 1) - self.offset(1)
-        for phase in range(min(self.period, frames)):
-            at = start + self.offset(phase)
-            padding = self.offset(phase + 1) - self.offset(phase) - self.offset(1)
-            begin = bytes((0xFF, 0xFB if version == 1 else 0xF3, kbits << 4 | rate << 2 | padding << 1))
-            for byte, value in enumerate(begin):
-                if data[at + byte :: stride].strip(bytes([value])):
-                    return False
-            # What is left is the mode, in which the extension (middle and side, intensity) changes with the frame.
-            if data[at + 3 :: stride].strip(bytes(data[start + 3] & 0xCF | extension << 4 for extension in range(4))):
+        while piece := file.read(max(1, _PIECE // stride) * stride):
+            left -= len(piece)
+            if len(piece) < 4:
                 return False
-        return True
+            # The mode's extension (middle and side, intensity) changes with the frame.
+            mode = mode or bytes(piece[3] & 0xCF | extension << 4 for extension in range(4))
+            for phase in range(self.period):
+                at = self.offset(phase)
+                padding = self.offset(phase + 1) - at - self.offset(1)
+                begin = (0xFF, 0xFB if version == 1 else 0xF3, kbits << 4 | rate << 2 | padding << 1)
+                for byte, allowed in enumerate((*(bytes([value]) for value in begin), mode)):
+                    if piece[at + byte :: stride].strip(allowed):
+                        return False
+        return left == 0 < frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,13 +315,12 @@ def whole(path: Path, stream: Stream) -> Info | None:
     None where it is not, or cannot be read.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            found = info(data[len(EMPTY_ID3) : len(EMPTY_ID3) + 4096]) if data[: len(EMPTY_ID3)] == EMPTY_ID3 else None
-            if found and stream.fills(data, len(EMPTY_ID3) + found.size, found.frames):
-                return found
-    except (OSError, ValueError):  # there is none, or it is empty
-        pass
-    return None
+        with path.open("rb") as file:
+            found = info(file.read(4096)) if file.read(len(EMPTY_ID3)) == EMPTY_ID3 else None
+            file.seek(len(EMPTY_ID3) + found.size if found else 0)
+            return found if found and stream.fills(file, found.frames) else None
+    except OSError:
+        return None
 
 
 def info(data: bytes) -> Info | None:
@@ -379,12 +381,7 @@ def crc16(data: bytes, crc: int = 0) -> int:
 
 @cache
 def _crc16_table() -> tuple[int, ...]:
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (_CRC16 if value & 1 else 0)  # noqa: PLW2901
-        table.append(value)
-    return tuple(table)
+    return tuple(_crc16_times(value, 0x80) for value in range(256))  # 0x80 is x^8: each value, one byte on
 
 
 def crc16_shift(crc: int, count: int) -> int:

@@ -168,8 +168,8 @@ class Region:
         self.info, self.end = info, self.start + info.frames
 
     def _pieces(self) -> Iterator[bytes | memoryview | None]:
-        """The data for the encoder: so many that a run of frames behind the boundary is written, and more while there
-        is no run that agrees. None: nothing until more frames are written."""
+        """The data for the encoder: enough for a run of frames behind the boundary to be written, and then more until a
+        run agrees. Yields None to wait until more frames are written."""
         frame_bytes, total = self._stream.samples * self._wav.block_align, self._wav.data_bytes
         unwritten = _WRITTEN_AT_ONCE // self._stream.offset(1) + PACKET_BYTES // frame_bytes + _BEHIND
         position = self.start * frame_bytes

@@ -129,7 +129,9 @@ def mp3_rate(source: int, kbits: int) -> int:
     """
     legal = [rate for rate, allowed in _MP3_RATES.items() if kbits in allowed]
     if not legal:
-        raise ConversionError(f"No MP3 has {kbits} kbit/s: BITRATE is to be one that MPEG has, mono and stereo.")
+        raise ConversionError(
+            f"No MP3 has {kbits} kbit/s: choose a BITRATE of which it and twice it are MP3 bit rates."
+        )
     above = [rate for rate in legal if rate >= source]
     if above:
         return min([rate for rate in above if rate % source == 0] or above)
