@@ -433,7 +433,7 @@ def test_hang(script: str, program: str, stand_in: StandIn, tmp_path: Path) -> N
     """It is killed at the deadline with all that it started."""
     stand_in(f"echo $$ >{shlex.quote(str(tmp_path / 'pid'))}; {script}", program)
     with pytest.raises(ConversionTimeout):
-        to_mp3(PROGRAMS[program], tmp_path, seconds=0.7)
+        to_mp3(PROGRAMS[program], tmp_path, seconds=0.4)
     group = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 10
     while group in running_groups() and time.monotonic() < deadline:
