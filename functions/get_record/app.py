@@ -108,7 +108,7 @@ def get_record() -> Response[Any]:
             return _listening_page(event)
         raise
     if prefers_json(accept):
-        return _json(event, recording)
+        return _json(event, recording, may_wait=True)
     if recording.status in (PENDING, FAILED) and prefers_html(accept):
         return _listening_page(event)
     if recording.status == PENDING:
@@ -141,10 +141,10 @@ def _listening_page(event: Event) -> Response[Any]:
     return Response(303, headers={"Location": location, "Cache-Control": "no-store", "Vary": "Accept"})
 
 
-def _json(event: Event, recording: Recording) -> Response[Any]:
+def _json(event: Event, recording: Recording, *, may_wait: bool = False) -> Response[Any]:
     headers = {"Vary": "Accept"}
     wait = preferred_wait(event["headers"].get("prefer", ""))
-    if recording.status == PENDING and wait is not None and _is_owner(event, recording):
+    if may_wait and recording.status == PENDING and wait is not None and _is_owner(event, recording):
         wait = min(wait, MAX_WAIT)
         recording = _wait(recording, time.monotonic() + wait)
         headers["Preference-Applied"] = f"wait={wait}"

@@ -249,3 +249,21 @@ def test_nothing_else_is_left_when_time_has_passed(client: EventClient, worker: 
     worker.run()
     clean_up()
     assert_nothing_of(account)
+
+
+def test_no_row_is_without_its_audio(client: EventClient, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the objects are deleted the rows are gone: a link is never answered as if the MP3 were lost."""
+    account = sign_up(client)
+    recordings(client, account, 2)
+    worker.now += timedelta(seconds=5)
+    delete_all, left = erasure.storage.delete_all, []
+
+    def look(keys: list[str]) -> None:
+        left.append(len([row for row in raw_rows() if row["user"]["N"] == str(account.id)]))
+        delete_all(keys)
+
+    monkeypatch.setattr(erasure.storage, "delete_all", look)
+    erase(client, account)
+    worker.deliver()
+    assert left == [0]
+    assert_nothing_of(account)

@@ -278,3 +278,17 @@ def test_record_that_is_deleted_as_it_is_begun(client: EventClient, account: Acc
         injector.upon(Call("dynamodb", "UpdateItem", 1), lambda: events.remove_rows(events.raw_rows()) and None)
         assert_busy(ask(client, account))
     assert (rows(), events.parts()) == ([], [])
+
+
+def test_row_that_was_read_before_its_parts_were_joined(client: EventClient, account: Account) -> None:
+    """Whoever has it begins no second upload of what has arrived."""
+    from records.recordings import Recording
+
+    ask(client, account)
+    [row] = rows()
+    read_before, read_now = (Recording.read(row.user, row.id) for _ in range(2))
+    assert read_before is not None
+    assert read_now is not None
+    assert read_now.set_joining()
+    assert not read_before.set_upload("another")
+    assert (read_before.joining, read_before.upload_id) == (True, row.upload_id)

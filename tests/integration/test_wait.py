@@ -118,3 +118,12 @@ def test_no_longer_than_asked_for_and_than_the_function_has(
     assert response["headers"]["Preference-Applied"] == "wait=20"
     assert clock.now == pytest.approx(waited, abs=0.5)
     assert len(reads) == 1 + len(clock.slept)
+
+
+def test_only_who_asks_for_json_waits(account: Account) -> None:
+    """Whoever asks for the audio, as curl does, is told at once that it is not there yet."""
+    headers = {"Accept": "*/*", "Prefer": "wait=20", **account.bearer}
+    url = ticket(account)["url"]
+    response = function("get_record").lambda_handler(http_event("GET", target(url), headers), Context(29))
+    assert response["statusCode"] == 202
+    assert "Preference-Applied" not in response["headers"]

@@ -569,6 +569,7 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
     "GetRecord": {
         ("dynamodb:GetItem", "RecordsTable.Arn"),
         ("dynamodb:GetItem", "UsersTable.Arn"),
+        ("s3:ListBucket", BUCKET),
         ("s3:GetObject", f"{BUCKET}/records/*"),
     },
     "EraseUser": {

@@ -346,7 +346,8 @@ class Recording(Model):
         Raises RecordNotFound, Unavailable.
         """
         unchanged = Recording.upload_id == self.upload_id if self.upload_id else Recording.upload_id.does_not_exist()
-        return self._write((Recording.status == PENDING) & unchanged, upload_id=upload_id, joining=None)
+        waiting = (Recording.status == PENDING) & Recording.joining.does_not_exist()
+        return self._write(waiting & unchanged, upload_id=upload_id)
 
     def set_joining(self) -> bool:
         """Note that the parts are about to be joined. Returns whether they still are this row's.
