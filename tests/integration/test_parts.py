@@ -286,7 +286,7 @@ def test_row_that_was_read_before_its_parts_were_joined(client: EventClient, acc
 
     ask(client, account)
     [row] = rows()
-    read_before, read_now = (Recording.read(row.user, row.id) for _ in range(2))
+    read_before, read_now = (Recording.read(int(row.user), row.id) for _ in range(2))
     assert read_before is not None
     assert read_now is not None
     assert read_now.set_joining()
