@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from samtranslator.yaml_helper import yaml_parse
-
-from tests.conftest import ROOT
+from tests.support.layers import ROOT
 
 Body = bytes | str | None
 
@@ -81,6 +79,8 @@ class Context:
 @functools.cache
 def routes() -> dict[tuple[str, str], str]:
     """The function of each method and path, as the template has them."""
+    from samtranslator.yaml_helper import yaml_parse  # no part of the layer, in which this module is used, too
+
     template = yaml_parse((ROOT / "template.yaml").read_text())
     found = {}
     for resource in template["Resources"].values():

@@ -716,10 +716,11 @@ MUTANTS = (
     Mutant(
         "one upload a row",
         RECORDINGS_PY,
-        "self._write((Recording.status == PENDING) & unchanged, upload_id",
-        "self._write((Recording.status == PENDING), upload_id",
+        "self._write(waiting & unchanged, upload_id",
+        "self._write(waiting, upload_id",
         PARTS,
     ),
+    Mutant("joined parts are not begun again", RECORDINGS_PY, " & Recording.joining.does_not_exist()", "", PARTS),
     Mutant("a part that changes meanwhile", STORAGE, 'aws_code(error.__cause__) == "InvalidPart"', "False", PARTS),
     Mutant("the length of a part is signed", STORAGE, ", ContentLength=size", "", PARTS),
     Mutant(
