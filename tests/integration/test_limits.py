@@ -81,8 +81,9 @@ class Clock:
             monkeypatch.setattr(module, "time", clock)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Of every test, so that none fails where the real day ends while it counts."""
     return Clock(monkeypatch)
 
 
