@@ -19,6 +19,7 @@ from botocore.config import Config
 
 from local.cloud import Cloud
 from local.sam import REGION
+from tests.e2e.test_iam import without
 from tests.e2e.test_long_recordings import wait
 from tests.support.client import Account, HttpClient, Reply, sign_up
 from tests.support.contract import target
@@ -100,6 +101,24 @@ def test_clients_with_the_same_key_at_once(client: HttpClient, cloud: Cloud) -> 
     assert len({reply.json["id"] for reply in replies}) == 1
     listed = client.request("GET", f"/records?user_id={account.id}", account.bearer).json["records"]
     assert [record["id"] for record in listed] == [replies[0].json["id"]]
+    assert unfinished(cloud, account) == []
+
+
+def test_parts_that_the_storage_has_removed(client: HttpClient, cloud: Cloud) -> None:
+    """As the bucket's rule does after a day: the client sends them again."""
+    account = sign_up(client)
+    record = ask(client, account).json
+    assert put(client, record["upload"]["parts"][0]) == 200
+    [upload_id] = unfinished(cloud, account)
+    key = urlsplit(record["upload"]["parts"][0]["url"]).path.partition("/uploads/")[2]
+    bucket = cloud.outputs["BucketName"]
+    cloud.client("s3").abort_multipart_upload(Bucket=bucket, Key=f"uploads/{key}", UploadId=upload_id)
+    assert put(client, record["upload"]["parts"][1]) == 404
+    with without(cloud, "CreateRecord", "ListAudioOfRecord"):  # which tells them from parts that were joined
+        assert ask(client, account).status == 503
+    assert ask(client, account).json["upload"]["received"] == 0
+    again = send_all(client, account)
+    assert (again.status, again.json["id"]) == (200, record["id"])
     assert unfinished(cloud, account) == []
 
 

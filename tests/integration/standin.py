@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
@@ -21,6 +22,7 @@ from botocore.exceptions import ClientError
 Item = dict[str, dict[str, Any]]  # in DynamoDB's own form: {"status": {"S": "ready"}}
 Condition = Callable[[Item, dict[str, str], Item], bool]  # of an item, and of an expression's names and values
 
+EPOCH = datetime.fromtimestamp(0, UTC)
 KEYS = {"records": ("user", "id"), "users": ("pk",)}
 
 
@@ -166,7 +168,8 @@ class StandIn:
 
     def _ListObjectsV2(self, Prefix: str, **_: Any) -> dict[str, Any]:  # noqa: N802, N803
         found = sorted(key for key in self.objects if key.startswith(Prefix))
-        return {"IsTruncated": False, "Contents": [{"Key": key} for key in found]} if found else {"IsTruncated": False}
+        listed = [{"Key": key, "Size": len(self.objects[key]), "LastModified": EPOCH} for key in found]
+        return {"IsTruncated": False, "Contents": listed} if found else {"IsTruncated": False}
 
 
 def _etag(body: bytes) -> str:

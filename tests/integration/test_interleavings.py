@@ -26,7 +26,7 @@ from botocore.exceptions import ClientError
 
 from records import aws, conversion, recordings
 from records.errors import AudioRejected, IdempotencyConflict, RecordsError, ServerError, UnplayableAudio
-from records.recordings import DAY, Recording
+from records.recordings import UPLOAD_SECONDS, Recording
 from records.users import User
 from tests.integration import events
 from tests.integration.conftest import BUCKET, moto_cloud
@@ -171,9 +171,9 @@ class Service(World):
         return bool(answer == {"batchItemFailures": []})
 
     def expiry(self) -> None:
-        """A day and an hour pass; DynamoDB removes each row whose time is over, and the stream tells of it."""
+        """More than a row's time passes; DynamoDB removes each whose time is over, and the stream tells of it."""
         self.pause(EVERYTHING)
-        self.now += DAY + 3600
+        self.now += UPLOAD_SECONDS + 3600
         for place in [*self.rows]:
             self.pause(Touched("row", "/".join(place)))
             self.remove_if_past(place)
@@ -239,7 +239,7 @@ class Service(World):
 
     def pass_time(self) -> None:
         """Every row that has a time goes; every MP3 is looked at once more; then there is what rows name, no more."""
-        self.now += 15 * DAY
+        self.now += UPLOAD_SECONDS
         for place in [*self.rows]:
             self.remove_if_past(place)
         self.tell_of_removals()

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from records import aws, parts, settings
+from records.errors import ConversionError
 from records.recordings import Recording
 from tests.integration import events
 from tests.integration.conftest import BUCKET, moto_cloud
 from tests.integration.events import arrived, empty_cloud, objects, rows
-from tests.integration.faults import Call, Injector, watched_clients
+from tests.integration.faults import Call, Fault, Injector, watched_clients
 from tests.integration.scenarios import assert_busy, assert_holds, tiny_wav
 from tests.support.client import Account, Context, EventClient, Reply, function, send, sign_up
 from tests.support.contract import target
@@ -280,15 +282,36 @@ def test_record_that_is_deleted_as_it_is_begun(client: EventClient, account: Acc
     assert (rows(), events.parts()) == ([], [])
 
 
-def test_row_that_was_read_before_its_parts_were_joined(client: EventClient, account: Account) -> None:
-    """Whoever has it begins no second upload of what has arrived."""
-    from records.recordings import Recording
+@pytest.mark.parametrize("kind", ["http_503", "lost"])
+def test_parts_that_were_removed_before_they_could_be_joined(client: EventClient, account: Account, kind: str) -> None:
+    """The storage failed to join them, and the client asked again two days later: it sends them again, unless they were
+    joined after all and only the response was lost."""
+    for part in ask(client, account).json["upload"]["parts"]:
+        put(part)
+    with Injector(Fault(kind, Call("s3", "CompleteMultipartUpload", 1), "always")).active():
+        assert_busy(ask(client, account))
+    events._bucket().multiparts.clear()
+    assert ("upload" in ask(client, account).json) == (kind == "http_503")
+    record = send_all(client, account)
+    convert()
+    assert look(client, record).status == 200
 
+
+@pytest.mark.parametrize("converted", [True, False])
+def test_row_that_was_read_before_its_parts_were_joined(
+    client: EventClient, account: Account, monkeypatch: pytest.MonkeyPatch, converted: bool
+) -> None:
+    """Whoever has it begins no second upload of what has arrived, whether it is converted by then or failed once."""
     ask(client, account)
     [row] = rows()
-    read_before, read_now = (Recording.read(int(row.user), row.id) for _ in range(2))
-    assert read_before is not None
-    assert read_now is not None
-    assert read_now.set_joining()
-    assert not read_before.set_upload("another")
-    assert (read_before.joining, read_before.upload_id) == (True, row.upload_id)
+    send_all(client, account)
+    with monkeypatch.context() as patch:
+        if not converted:
+            patch.setenv("FFMPEG", "/nowhere/ffmpeg")
+        settings.settings.cache_clear()
+        with nullcontext() if converted else pytest.raises(ConversionError):
+            convert()
+    settings.settings.cache_clear()
+    assert parts.next_parts(row) is None
+    assert events.parts() == []
+    assert not row.set_upload("another")

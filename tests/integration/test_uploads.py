@@ -23,7 +23,7 @@ from records import aws, conversion, recordings, settings, storage
 from records.audio import parallel
 from records.conversion import convert_sent
 from records.errors import ConversionError, RecordsError, Unavailable
-from records.recordings import DAY, Recording
+from records.recordings import DAY, MAX_LIFETIME, Recording
 from records.users import User
 from tests.integration import events
 from tests.integration.conftest import BUCKET, moto_cloud
@@ -125,7 +125,7 @@ def test_ticket(client: EventClient, account: Account) -> None:
     assert {"bucket": BUCKET} in policy["conditions"]
     assert {"key": form["fields"]["key"]} in policy["conditions"]
     assert ["content-length-range", 1, 4 * 1024**3] in policy["conditions"]
-    assert row.expires_at == pytest.approx(time.time() + DAY, abs=60)
+    assert row.expires_at == pytest.approx(time.time() + 15 * DAY, abs=60)
 
 
 def test_from_pending_to_ready(client: EventClient, account: Account) -> None:
@@ -267,7 +267,7 @@ def test_fault_of_ours_then_ready(
     reply = look(client, asked)
     assert (reply.status, reply.headers["retry-after"], reply.json["status"]) == (202, "2", "pending")
     assert objects() == [key]
-    assert record_of(asked).expires_at == pytest.approx(time.time() + 14 * DAY, abs=60)
+    assert record_of(asked).expires_at == pytest.approx(time.time() + 15 * DAY, abs=60)
 
     arrived(key)
     assert look(client, asked).status == 200
@@ -302,8 +302,8 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.settings.cache_clear()
 
 
-def hour_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    later = time.time() + 3600
+def wait(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = time.time() + seconds
     monkeypatch.setattr(recordings, "time", SimpleNamespace(time=lambda: later))
 
 
@@ -319,7 +319,7 @@ def test_attempts_used_up(client: EventClient, account: Account, monkeypatch: py
         assert record_of(asked).attempts == attempt
     reply = look(client, asked)
     assert (reply.status, reply.json) == (410, FAILED_BY_US)
-    assert record_of(asked).expires_at == pytest.approx(time.time() + 14 * DAY, abs=60)
+    assert record_of(asked).expires_at == pytest.approx(time.time() + 15 * DAY, abs=60)
     with Injector().active() as injector, pytest.raises(ConversionError):  # and so its message ends in the queue
         arrived(key)
     assert [call.operation for call in injector.calls] == ["GetItem"]
@@ -347,7 +347,7 @@ def test_the_key_of_attempts_that_are_used_up(
 
 def test_killed_three_times(client: EventClient, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """A killed process says nothing: the event that comes after it does."""
-    asked = ticket(client, account)
+    asked = ticket(client, account, "k")
     key = upload(asked, WAV)
     for _ in range(3):
         with Injector(kill=("before", Call("s3", "PutObject", 1))).active(), pytest.raises(Killed):
@@ -356,10 +356,27 @@ def test_killed_three_times(client: EventClient, account: Account, monkeypatch: 
     with pytest.raises(Unavailable):  # the third may still be alive
         arrived(key)
     assert look(client, asked).status == 202
-    hour_later(monkeypatch)
+    wait(MAX_LIFETIME - 60, monkeypatch)
+    again = ask(client, account, "k")  # which does not put the end off
+    assert (again.status, again.json["id"], again.json["status"]) == (200, asked["id"], "pending")
+    wait(MAX_LIFETIME + 60, monkeypatch)
     with pytest.raises(ConversionError):
         arrived(key)
     assert (look(client, asked).status, look(client, asked).json) == (410, FAILED_BY_US)
+
+
+def test_event_that_waits_for_a_fortnight(
+    client: EventClient, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as the two queues keep it, behind others or until it is replayed."""
+    asked = ticket(client, account)
+    wait(3600, monkeypatch)
+    key = upload(asked, WAV)
+    wait(3600 + 14 * DAY, monkeypatch)
+    assert look(client, asked).status == 202
+    arrived(key)
+    assert look(client, asked).status == 200
+    assert_holds(asked["id"])
 
 
 @pytest.mark.parametrize("raises", [False, True])
@@ -389,7 +406,7 @@ def test_no_time_left(client: EventClient, account: Account) -> None:
     message = "The recording takes longer to convert than there is time for."
     assert (reply.status, reply.json) == (410, {"code": "conversion_timeout", "message": message})
     assert objects() == [key]
-    assert record_of(asked).expires_at == pytest.approx(time.time() + 14 * DAY, abs=60)
+    assert record_of(asked).expires_at == pytest.approx(time.time() + 15 * DAY, abs=60)
     with Injector().active() as injector:
         arrived(upload(asked, OTHER))  # the form is good for an hour; the row is final
     assert [call.operation for call in injector.calls] == ["GetItem"]
@@ -455,7 +472,7 @@ def test_row_survives_an_attempt_that_is_killed(client: EventClient, account: Ac
     key = upload(asked, WAV)
     with Injector(kill=("before", Call("s3", "PutObject", 1))).active(), pytest.raises(Killed):
         arrived(key)
-    assert record_of(asked).expires_at == pytest.approx(time.time() + 14 * DAY, abs=60)
+    assert record_of(asked).expires_at == pytest.approx(time.time() + 15 * DAY, abs=60)
     assert ask(client, account).status == 201
     assert objects() == [key]
 

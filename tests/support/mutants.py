@@ -514,7 +514,7 @@ MUTANTS = (
     Mutant(
         "a row lives as long as its event may wait",
         RECORDINGS_PY,
-        '"expires_at": max(self.expires_at, _in(REPLAY_SECONDS))}',
+        '"expires_at": max(self.expires_at, _in(UPLOAD_SECONDS))}',
         '"expires_at": _in(PENDING_SECONDS)}',
         f"{UPLOADS} {RECORDINGS} -k 'survives or begin'",
     ),
@@ -710,17 +710,23 @@ MUTANTS = (
         REMOVAL,
     ),
     # --- uploads in parts
-    Mutant("what is joined already", PARTS_PY, "if row.joining:", "if False:", PARTS),
+    Mutant("what is joined already", PARTS_PY, "if any(storage.stored(row.upload_key)):", "if False:", PARTS),
+    Mutant("what is not joined", PARTS_PY, "if any(storage.stored(row.upload_key)):", "if True:", PARTS),
     Mutant("the loser of two aborts its own", PARTS_PY, "if row.upload_id != upload_id:", "if False:", PARTS),
-    Mutant("noted before it is joined", PARTS_PY, "if row.set_joining() and ", "if ", PARTS),
     Mutant(
         "one upload a row",
         RECORDINGS_PY,
-        "self._write(waiting & unchanged, upload_id",
-        "self._write(waiting, upload_id",
+        "unchanged = _is(Recording.upload_id, self.upload_id) & _is",
+        "unchanged = _is",
         PARTS,
     ),
-    Mutant("joined parts are not begun again", RECORDINGS_PY, " & Recording.joining.does_not_exist()", "", PARTS),
+    Mutant(
+        "joined parts are not begun again",
+        RECORDINGS_PY,
+        " & _is(Recording.attempts, self.attempts)",
+        "",
+        PARTS,
+    ),
     Mutant("a part that changes meanwhile", STORAGE, 'aws_code(error.__cause__) == "InvalidPart"', "False", PARTS),
     Mutant("the length of a part is signed", STORAGE, ", ContentLength=size", "", PARTS),
     Mutant(

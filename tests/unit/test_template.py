@@ -228,11 +228,14 @@ def test_the_queues(dev: Template) -> None:
     failures = {"MessageRetentionPeriod": 14 * 24 * 3600, "SqsManagedSseEnabled": True}
     uploads = {
         "VisibilityTimeout": 960,
-        "MessageRetentionPeriod": 4 * 24 * 3600,
+        "MessageRetentionPeriod": 10 * 24 * 3600,
         "RedrivePolicy": {"deadLetterTargetArn": "FailedConversionsQueue.Arn", "maxReceiveCount": MAX_ATTEMPTS + 1},
         "SqsManagedSseEnabled": True,
     }
-    erasures = uploads | {"RedrivePolicy": {"deadLetterTargetArn": "FailedErasuresQueue.Arn", "maxReceiveCount": 20}}
+    erasures = uploads | {
+        "MessageRetentionPeriod": 4 * 24 * 3600,
+        "RedrivePolicy": {"deadLetterTargetArn": "FailedErasuresQueue.Arn", "maxReceiveCount": 20},
+    }
     stored: dict[str, Any] = {
         "DelaySeconds": 900,
         "VisibilityTimeout": 6 * dev["RemoveAudioFunction"]["Properties"]["Timeout"],
@@ -674,10 +677,12 @@ def test_besides_a_function_may_log_and_trace(dev: Template, name: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["CreateRecord", "RemoveAudio"])
-def test_recordings_only_are_listed(dev: Template, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "listed"), [("CreateRecord", ["records/*", "uploads/*"]), ("RemoveAudio", "records/*")]
+)
+def test_recordings_only_are_listed(dev: Template, name: str, listed: list[str] | str) -> None:
     [listing] = [s for s in statements(dev, name) if s["Action"] == "s3:ListBucket"]
-    assert listing["Condition"] == {"StringLike": {"s3:prefix": "records/*"}}
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": listed}}
 
 
 def test_functions_are_called_by_the_api_only(dev: Template) -> None:

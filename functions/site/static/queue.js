@@ -97,7 +97,7 @@ export function createQueue({ changed, signedOut }) {
   /** What makes an item a new recording for the service, which forgets what it has of the old one. */
   function fresh(/** @type {Item} */ { record }) {
     const user = identity();
-    if (record && user?.id === record.user) remove(user, record).catch(() => {}); // else it goes by itself within a day
+    if (record && user?.id === record.user) remove(user, record).catch(() => {}); // else it goes by itself
     return { key: store.newId(), attempted: false, uploaded: false, sent: 0, record: undefined };
   }
 

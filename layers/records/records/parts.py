@@ -1,7 +1,7 @@
 """Uploads in parts: which parts are missing, and joining them once none is.
 
-The row names the storage's upload, by a conditional write, and says `joining` before the parts are joined. So when the
-storage's upload is gone, the row tells whether it was joined or was never finished.
+The row names the storage's upload, by a conditional write. When that upload is gone, its parts were either joined, and
+the file is there or its conversion has begun, or the bucket's rule has removed them: then the client sends them again.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def next_parts(row: Recording) -> dict[str, Any] | None:
                 if missing["parts"]:
                     return missing
                 etags = {number: etag for number, (_, etag) in received.items()}
-                if row.set_joining() and storage.join_parts(row.upload_key, row.upload_id, etags):
+                if storage.join_parts(row.upload_key, row.upload_id, etags):
                     return None
             except storage.ObjectNotFound:
-                if row.joining:
+                if any(storage.stored(row.upload_key)):
                     return None
-                _begin(row)  # the bucket's rule has aborted it after a day
+                _begin(row)  # unless the file came and went since the row was read
     except RecordNotFound:  # the row was removed meanwhile, and its parts with it
         raise Unavailable from None
     raise Unavailable

@@ -54,8 +54,9 @@ PENDING, READY, FAILED = "pending", "ready", "failed"
 
 DAY = 24 * 3600
 PENDING_SECONDS = DAY
-# An upload whose conversion failed on our side is kept for as long as its event can wait in the queue to be replayed.
-REPLAY_SECONDS = 14 * DAY
+# An upload's row lives for as long as its event can wait to be converted, or replayed: 14 days in the queues, from when
+# the file arrived, which is at most a day after it was last asked for.
+UPLOAD_SECONDS = 15 * DAY
 MAX_ATTEMPTS = 3  # at the conversion of an upload
 MAX_LIFETIME = 900  # s: Lambda ends every attempt by then
 _RESERVE_ROUNDS = 5
@@ -100,8 +101,7 @@ class Recording(Model):
     counted_on: the UTC date of the day's count that it is in, or is about to be (see `limits`).
     attempts: how often the conversion of its upload was begun. mp3_attempt: the UUID of the attempt whose MP3 it is;
     a row without it names its MP3 by the SHA-256. rejected_upload: an upload held other audio than an earlier request
-    with the row's key, and was dropped. announced_*, upload_id, joining: of an upload in parts; `joining` is written
-    before the storage is asked to join them.
+    with the row's key, and was dropped. announced_*, upload_id: of an upload in parts.
     """
 
     class Meta(TableMeta):
@@ -128,7 +128,6 @@ class Recording(Model):
     announced_bytes = NumberAttribute(null=True)
     announced_sha256 = UnicodeAttribute(null=True)
     upload_id = UnicodeAttribute(null=True)
-    joining = BooleanAttribute(null=True)
     duration = NumberAttribute(null=True)
     sample_rate = NumberAttribute(null=True)
     channels = NumberAttribute(null=True)
@@ -206,7 +205,7 @@ class Recording(Model):
                 status=PENDING,
                 name=name,
                 created_at=f"{now:%Y-%m-%dT%H:%M:%SZ}",
-                expires_at=_in(PENDING_SECONDS),
+                expires_at=_in(PENDING_SECONDS if audio else UPLOAD_SECONDS),
                 wav_bytes=audio.bytes if audio else None,
                 wav_sha256=audio.sha256 if audio else None,
                 announced_bytes=announced.bytes if announced else None,
@@ -317,7 +316,8 @@ class Recording(Model):
         if counts:
             changes["counted_on"] = utc_date()
             condition &= Recording.counted_on.does_not_exist()
-        until = _in(PENDING_SECONDS)
+        # What `begin` set is longer, and tells when it did.
+        until = _in(PENDING_SECONDS if audio or self.attempts else UPLOAD_SECONDS)
         if self.expires_at < until:
             changes["expires_at"] = until
             condition &= Recording.expires_at < until
@@ -343,18 +343,10 @@ class Recording(Model):
     def set_upload(self, upload_id: str) -> bool:
         """Name an upload in parts in this row, in place of the one that was read. Returns whether this call did.
 
-        Raises RecordNotFound, Unavailable.
+        It does not where a conversion has begun since the row was read. Raises RecordNotFound, Unavailable.
         """
-        unchanged = Recording.upload_id == self.upload_id if self.upload_id else Recording.upload_id.does_not_exist()
-        waiting = (Recording.status == PENDING) & Recording.joining.does_not_exist()
-        return self._write(waiting & unchanged, upload_id=upload_id)
-
-    def set_joining(self) -> bool:
-        """Note that the parts are about to be joined. Returns whether they still are this row's.
-
-        Raises RecordNotFound, Unavailable.
-        """
-        return self._write((Recording.status == PENDING) & (Recording.upload_id == self.upload_id), joining=True)
+        unchanged = _is(Recording.upload_id, self.upload_id) & _is(Recording.attempts, self.attempts)
+        return self._write((Recording.status == PENDING) & unchanged, upload_id=upload_id)
 
     def _remove(self, condition: Any) -> bool:
         """Remove this row, if the condition still holds; the table's stream makes `remove_audio` delete its objects.
@@ -417,13 +409,13 @@ class Recording(Model):
                 return
             begun = int(self.attempts or 0)
             if begun >= MAX_ATTEMPTS:
-                last_begun = self.expires_at - REPLAY_SECONDS
+                last_begun = self.expires_at - UPLOAD_SECONDS
                 if time.time() <= last_begun + MAX_LIFETIME:
                     raise Unavailable
                 self.fail(ConversionError())
                 return
-            unchanged = Recording.attempts == begun if begun else Recording.attempts.does_not_exist()
-            changes: dict[str, Any] = {"attempts": begun + 1, "expires_at": max(self.expires_at, _in(REPLAY_SECONDS))}
+            unchanged = _is(Recording.attempts, self.attempts)
+            changes: dict[str, Any] = {"attempts": begun + 1, "expires_at": max(self.expires_at, _in(UPLOAD_SECONDS))}
             counts = self.counted_on is None and settings().limited
             if counts:
                 changes["counted_on"] = utc_date()
@@ -474,7 +466,7 @@ class Recording(Model):
             "error_message": error.message,
             "error_reason": error.details.get("reason") if isinstance(error, UnplayableAudio) else None,
             "error_details": error.details if isinstance(error, LimitReached) else None,
-            "expires_at": _in(REPLAY_SECONDS if ours else PENDING_SECONDS),
+            "expires_at": _in(UPLOAD_SECONDS if ours else PENDING_SECONDS),
         }
         if audio:
             condition &= Recording.wav_sha256.does_not_exist() | (Recording.wav_sha256 == audio.sha256)
@@ -519,6 +511,11 @@ class Recording(Model):
             if self.error_code == error.code:
                 return error(message)
         return ConversionError(message)
+
+
+def _is(attribute: Any, value: Any) -> Any:
+    """The condition that an attribute has that value, or is not there."""
+    return attribute.does_not_exist() if value is None else attribute == value
 
 
 def _in(seconds: int) -> int:
