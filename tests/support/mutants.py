@@ -519,6 +519,20 @@ MUTANTS = (
         f"{UPLOADS} {RECORDINGS} -k 'survives or begin'",
     ),
     Mutant(
+        "a row waits for its upload's event",
+        RECORDINGS_PY,
+        "expires_at=_in(PENDING_SECONDS if audio else UPLOAD_SECONDS)",
+        "expires_at=_in(PENDING_SECONDS)",
+        f"{UPLOADS} -k fortnight",
+    ),
+    Mutant(
+        "asking again does not put off the end of the attempts",
+        RECORDINGS_PY,
+        "PENDING_SECONDS if audio or self.attempts else",
+        "PENDING_SECONDS if audio else",
+        f"{UPLOADS} -k killed",
+    ),
+    Mutant(
         "the MP3 belongs to its generation",
         RECORDINGS_PY,
         'return f"records/{int(self.user)}/{self.id}/{self.generation}/"',
