@@ -21,7 +21,7 @@ app = api.resolver()
 def _email(text: str) -> str:
     try:
         # No look-up: it would make signing up depend on somebody's name server. Test domains are as good as any.
-        return validate_email(text, check_deliverability=False, test_environment=True).normalized
+        return validate_email(text, check_deliverability=False, test_environment=True, strict=True).normalized
     except EmailNotValidError as error:
         raise ValueError(str(error)) from None
 

@@ -107,10 +107,11 @@ def get_record() -> Response[Any]:
         if prefers_html(accept):
             return _listening_page(event)
         raise
-    if prefers_json(accept):
+    if prefers_html(accept):
+        if recording.status in (PENDING, FAILED):
+            return _listening_page(event)
+    elif prefers_json(accept):
         return _json(event, recording, may_wait=True)
-    if recording.status in (PENDING, FAILED) and prefers_html(accept):
-        return _listening_page(event)
     if recording.status == PENDING:
         return _json(event, recording)
     if recording.status == FAILED:
@@ -136,7 +137,8 @@ def head_record() -> Response[Any]:
 
 def _listening_page(event: Event) -> Response[Any]:
     """A person who opens a link that plays nothing gets a page that says why."""
-    query = urlencode({name: event["queryStringParameters"][name] for name in ("id", "user")})
+    # As long as any id: API Gateway passes no larger headers than 10 KB.
+    query = urlencode({name: event["queryStringParameters"][name][:40] for name in ("id", "user")})
     location = f"{base_url(event)}/listen?{query}"
     return Response(303, headers={"Location": location, "Cache-Control": "no-store", "Vary": "Accept"})
 

@@ -273,6 +273,33 @@ def test_refused_at_the_last_moment(client: EventClient, account: Account, limit
     assert len(rows()) == 1
 
 
+def test_refused_after_an_upload_was_asked_for_with_its_key(
+    client: EventClient, account: Account, limited: Set, clock: Clock
+) -> None:
+    """What was promised for the upload holds, though the request that made the row is refused."""
+    limited(daily=3)
+    tickets: list[Reply] = []
+
+    count = limits.count
+
+    def counted_later(*given: Any) -> None:
+        tickets.append(ask(EventClient(), account, "k"))  # of its own: a client sends one request at a time
+        limits.Day(f"day#{account.id}#{utc_date()}").add(2, "another", most=None, most_kept=None)
+        count(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "count", counted_later)
+        assert send(client, account, sound(2), key="k").json["code"] == "daily_limit"
+    [ticket] = tickets
+    assert (ticket.status, ticket.json["status"]) == (200, "pending")
+    key = ticket.json["upload"]["fields"]["key"]
+    events.upload(key, sound(1))
+    arrived(key)
+    ready = client.request("GET", target(ticket.json["url"]), {"Accept": "application/json"})
+    assert (ready.status, ready.json["duration"]) == (200, 1.0)
+    assert counted(account) == (3, 3)
+
+
 def test_mpeg_audio_is_corrected(client: EventClient, account: Account, limited: Set) -> None:
     """Its header does not tell the length; what it plays does."""
     limited(daily=100, stored=100)

@@ -188,6 +188,18 @@ def test_other_audio_under_the_key(client: EventClient, account: Account) -> Non
     assert (objects(), events.parts()) == ([], [])
 
 
+def test_sha256_that_is_announced_later(client: EventClient, account: Account) -> None:
+    """From then on it counts."""
+    assert ask(client, account).status == 201
+    assert ask(client, account, sha256="0" * 64).status == 200
+    for sha256 in (None, "0" * 64):
+        assert ask(client, account, sha256=sha256).status == 200
+    assert ask(client, account, sha256=SHA256).json["code"] == "idempotency_conflict"
+    record = send_all(client, account, sha256="0" * 64)
+    convert()
+    assert look(client, record).json["code"] == "upload_damaged"
+
+
 @pytest.mark.parametrize("wav", [WAV[:-1] + b"\1", b"no sound" * (len(WAV) // 8) + WAV[: len(WAV) % 8]])
 def test_damaged(client: EventClient, account: Account, wav: bytes) -> None:
     """Other bytes than were announced, whether they are a WAV or not; sent again under the same key it is whole."""

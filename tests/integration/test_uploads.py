@@ -429,12 +429,27 @@ def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("hanging")
 def test_the_end_comes_before_lambdas(client: EventClient, account: Account) -> None:
-    """There is time to say in the row that there was none."""
+    """There is time to say that there was none. That is of no recording's length, so it is tried again."""
     asked = ticket(client, account)
     context = Context(seconds=5)
-    function("convert_upload").lambda_handler(events.object_created(upload(asked, WAV)), context)
+    with pytest.raises(ConversionError):
+        function("convert_upload").lambda_handler(events.object_created(upload(asked, WAV)), context)
     assert context.get_remaining_time_in_millis() > 0
-    assert look(client, asked).json["code"] == "conversion_timeout"
+    assert look(client, asked).status == 202
+
+
+def test_a_conversion_that_hung_once(
+    client: EventClient, account: Account, ffmpeg: str, monkeypatch: pytest.MonkeyPatch, hanging: None
+) -> None:
+    asked = ticket(client, account)
+    event = events.object_created(upload(asked, WAV))
+    with pytest.raises(ConversionError):
+        function("convert_upload").lambda_handler(event, Context(seconds=3))
+    monkeypatch.setenv("FFMPEG", ffmpeg)
+    settings.settings.cache_clear()
+    function("convert_upload").lambda_handler(event, Context(seconds=900))
+    assert look(client, asked).status == 200
+    assert_holds(asked["id"])
 
 
 @pytest.mark.usefixtures("hanging")

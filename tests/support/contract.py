@@ -121,6 +121,7 @@ def test_sign_up(client: Client, body: dict[str, Any]) -> None:
         ({"name": "a", "email": "a@b@c.ru"}, ["email"]),
         ({"name": "a", "email": "a b@c.ru"}, ["email"]),
         ({"name": "a", "email": 7}, ["email"]),
+        ({"name": "a", "email": f"{'a' * 65}@b.ru"}, ["email"]),
         ({"name": "a", "email": f"{'a' * 64}@{'b' * 60}.{'c' * 60}.{'d' * 60}.{'e' * 20}.ru"}, ["email"]),
         ({"name": "", "email": "x"}, ["name", "email"]),
         ([], ["body"]),
@@ -130,6 +131,19 @@ def test_sign_up(client: Client, body: dict[str, Any]) -> None:
 )
 def test_sign_up_invalid(client: Client, body: Any, fields: list[str]) -> None:
     assert_invalid(post_json(client, "/users", body), *fields)
+
+
+def test_media_types_in_any_case(client: Client, account: Account) -> None:
+    for path, body in (("/users", {"name": "user1"}), ("/uploads", {"user_id": account.id, "name": "a.wav"})):
+        for kind in ("Application/JSON", "application/JSON; Charset=UTF-8"):
+            assert post_json(client, path, body, account.bearer | {"Content-Type": kind}).status == 201
+
+
+@pytest.mark.parametrize("size", ["9" * 21, "9" * 5000, "-" + "9" * 5000, "1" + "0" * 400, "1e400"])
+def test_number_of_any_size(client: Client, account: Account, size: str) -> None:
+    body = f'{{"user_id": {account.id}, "name": "a.wav", "bytes": {size}}}'
+    reply = post_json(client, "/uploads", body, account.bearer | {"Idempotency-Key": "k"})
+    assert (reply.status, reply.json["code"]) in ((422, "validation_failed"), (413, "audio_too_large")), reply
 
 
 @pytest.mark.parametrize("body", ["{", '{"name": "a"', "name=a", '{"name": NaN}', "[" * 100_000, "\ufeff", b"\xff{}"])
@@ -830,7 +844,11 @@ def test_record_as_json(client: Client, record: dict[str, Any], accept: str) -> 
 
 
 @pytest.mark.parametrize(
-    "accept", ["*/*", "audio/*", "text/html,*/*;q=0.8", "application/json;q=0", "audio/mpeg, application/json;q=0.5"]
+    "accept",
+    [
+        *("*/*", "audio/*", "text/html,*/*;q=0.8", "application/json;q=0"),
+        *("audio/mpeg, application/json;q=0.5", "text/html,application/json;q=0.5"),
+    ],
 )
 def test_record_as_audio(client: Client, record: dict[str, Any], accept: str) -> None:
     assert client.request("GET", target(record["url"]), {"Accept": accept}).headers["content-type"] == "audio/mpeg"
@@ -848,7 +866,10 @@ def test_browser_is_sent_to_the_listening_page(client: Client, account: Account,
         assert (reply.status, reply.headers["location"]) == (303, url.replace("/record?", "/listen?"))
         page = client.request("GET", target(reply.headers["location"]), {"Accept": BROWSER})
         assert (page.status, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
-    assert client.request("GET", target(ticket["url"]), {"Accept": f"{BROWSER},application/json"}).status == 202
+    for accept, status in ((f"{BROWSER},application/json", 202), (f"{BROWSER},application/json;q=0.5", 303)):
+        assert client.request("GET", target(ticket["url"]), {"Accept": accept}).status == status
+    long = client.request("GET", f"/record?user=1&id={'(' * 3000}", {"Accept": BROWSER})
+    assert (long.status, len(long.headers["location"]) < 500) == (303, True)
     assert client.request("GET", target(record["url"]), {"Accept": BROWSER}).headers["content-type"] == "audio/mpeg"
 
 

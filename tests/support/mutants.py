@@ -90,6 +90,22 @@ MUTANTS = (
         "if False:",
         "tests/integration/test_cdn.py -k closed",
     ),
+    Mutant("a media type in any case", API, '| {"content-type": requests.JSON}', "", f"{CONTRACT} -k any_case"),
+    Mutant("a number of any size", REQUESTS, ", parse_int=_int", "", f"{CONTRACT} -k any_size"),
+    Mutant(
+        "HTML may be preferred to JSON",
+        "functions/get_record/app.py",
+        "    elif prefers_json(accept):",
+        "    if prefers_json(accept):",
+        f"{CONTRACT} -k 'browser or audio'",
+    ),
+    Mutant(
+        "the address of the page is not longer than an id",
+        "functions/get_record/app.py",
+        "[name][:40]",
+        "[name]",
+        f"{CONTRACT} -k browser",
+    ),
     Mutant("only Bearer is a scheme", REQUESTS, 'if scheme.lower() != "bearer":', "if False:", f"{CONTRACT} -k token"),
     Mutant(
         "the owner is in the key",
@@ -280,7 +296,11 @@ MUTANTS = (
         f"{MP3} -k deadline",
     ),
     Mutant(
-        "what follows the last frame was sound", FEED, "if found.gap > _TAGS else", "if False else", f"{MP3} -k mpeg"
+        "what follows the last frame was sound",
+        FEED,
+        "0 if found.after.startswith(_TAGS) else found.gap",
+        "0",
+        f"{MP3} -k mpeg",
     ),
     Mutant(
         "an output without end is stopped",
@@ -740,6 +760,27 @@ MUTANTS = (
         " & _is(Recording.attempts, self.attempts)",
         "",
         PARTS,
+    ),
+    Mutant(
+        "a SHA-256 that is announced later",
+        RECORDINGS_PY,
+        'changes["announced_sha256"] = announced.sha256',
+        "pass",
+        f"{PARTS} -k later",
+    ),
+    Mutant(
+        "a refused request leaves the row to the upload with its key",
+        RECORDINGS_PY,
+        " & (Recording.expires_at == self.expires_at)",
+        "",
+        f"{LIMITS} -k asked_for",
+    ),
+    Mutant(
+        "a conversion that hung is tried again",
+        CONVERSION,
+        "return wav.duration is not None and",
+        "return False and",
+        f"{UPLOADS} -k hung",
     ),
     Mutant("a part that changes meanwhile", STORAGE, 'aws_code(error.__cause__) == "InvalidPart"', "False", PARTS),
     Mutant("the length of a part is signed", STORAGE, ", ContentLength=size", "", PARTS),

@@ -300,11 +300,20 @@ def test_mpeg_with_a_hole(tmp_path: Path) -> None:
 
 
 def test_mpeg_and_then_nothing(tmp_path: Path) -> None:
-    """A tag may follow the last frame. What is longer was to be sound: the file was never filled."""
+    """Tags may follow the last frame. What else does was to be sound, as in a file that was never filled."""
     frames = mpeg_frames("fffb10c4", 104, 100)
     head = fmt(MP3, rate=44100, bits=0, align=1)
-    assert to_mp3(wav(head, frames + bytes(65_000)), tmp_path).duration == 100 * 1152 / 44100
-    assert refusal(wav(head, frames + bytes(66_000)), tmp_path) == ("unplayable_audio", {"reason": "damaged"})
+    for tag in (
+        b"TAG" + bytes(125),
+        b"APETAGEX" + bytes(90_000),
+        b"LYRICSBEGIN" + bytes(100),
+        b"ID3" + bytes(1000),
+        b"3DI",
+    ):
+        assert to_mp3(wav(head, frames + tag), tmp_path).duration == 100 * 1152 / 44100
+    assert to_mp3(wav(head, frames + bytes(390)), tmp_path).duration == 100 * 1152 / 44100
+    for hole in (bytes(420), bytes(60_000), b"\x55" * 60_000, mpeg_frames("fffb14c4", 96, 5)):
+        assert refusal(wav(head, frames + hole), tmp_path) == ("unplayable_audio", {"reason": "damaged"})
 
 
 def test_mpeg_with_one_frame_cut(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_frames_in_pieces(length: int) -> None:
     passed = b"".join(found.feed(data[start : start + length]) for start in range(0, len(data), length))
     assert passed == stream + stream
     assert (found.frames, found.samples, found.unfinished) == (40, 40 * 1152, 400)
-    assert (found.skipped, found.lost, found.gap) == (9 + 8 + 104 + 3, 8 + 104, 3)
+    assert (found.skipped, found.lost, found.gap, found.after[:3]) == (9 + 8 + 104 + 3, 8 + 104, 3, b"TAG")
 
 
 def test_info_of_another_kind() -> None:

@@ -567,6 +567,7 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
         ("s3:DeleteObject", f"{BUCKET}/records/*"),
         ("s3:ListBucket", BUCKET),
         ("s3:ListMultipartUploadParts", f"{BUCKET}/uploads/*"),
+        ("s3:AbortMultipartUpload", f"{BUCKET}/records/*"),
         ("s3:AbortMultipartUpload", f"{BUCKET}/uploads/*"),
     },
     "GetRecord": {
@@ -745,7 +746,7 @@ def test_alarms(dev: Template) -> None:
         ),
         "ReadyWithoutObjectAlarm": ("Records", "ReadyWithoutObject", [("service", "get_record")], "Sum", 0, 1),
         "ServerErrorsAlarm": ("AWS/ApiGateway", "5xx", [("ApiId", "Api")], "Sum", 5, 1),
-        "LatencyAlarm": ("AWS/ApiGateway", "Latency", [("ApiId", "Api")], "p99", 10_000, 3),
+        "LatencyAlarm": ("AWS/Lambda", "Duration", [("FunctionName", "CreateRecordFunction")], "p99", 10_000, 3),
     }
     assert {properties["Period"] for properties in alarms.values() if "Metrics" not in properties} == {300}
 

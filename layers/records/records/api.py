@@ -89,7 +89,8 @@ def _resolve(
             if not event.get("body"):
                 raise MalformedRequest("The request has no body.")
             if requests.JSON in taken:
-                event = {**event, "body": requests.body_text(event), "isBase64Encoded": False}
+                headers = event["headers"] | {"content-type": requests.JSON}  # Powertools knows it in lower case only
+                event = {**event, "headers": headers, "body": requests.body_text(event), "isBase64Encoded": False}
         return app.resolve(event, context)
     except RecordsError as error:
         return _as_dict(error_response(error))

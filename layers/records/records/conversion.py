@@ -81,7 +81,7 @@ def convert_sent(user: User, name: str, key: str | None, body: bytes, deadline: 
         row.fail(error, audio)
         raise
     except ConversionTimeout as error:
-        if wav.duration is not None and wav.duration < SLOWEST * seconds:
+        if _hung(wav, seconds):
             raise ConversionError from error
         raise AudioTooLarge(
             MAX_DIRECT_BYTES,
@@ -183,10 +183,21 @@ def _convert_object(row: Recording, source: storage.S3Source, deadline: float) -
     def ranges(start: int, end: int) -> Iterator[bytes]:
         return source.stream(wav.data_offset + start, wav.data_offset + end)
 
-    with _converted(wav, _data(source, wav, digest), deadline, ranges) as conversion:
-        if row.announced_sha256 not in (None, digest.hexdigest()):
-            raise UploadDamaged
-        _store(row, wav, Audio(source.size, digest.hexdigest()), conversion)
+    seconds = deadline - time.monotonic()
+    try:
+        with _converted(wav, _data(source, wav, digest), deadline, ranges) as conversion:
+            if row.announced_sha256 not in (None, digest.hexdigest()):
+                raise UploadDamaged
+            _store(row, wav, Audio(source.size, digest.hexdigest()), conversion)
+    except ConversionTimeout as error:
+        if _hung(wav, seconds):
+            raise ConversionError from error
+        raise
+
+
+def _hung(wav: Wav, seconds: float) -> bool:
+    """Whether a conversion that took so long cannot be for the length of the audio: another attempt may succeed."""
+    return wav.duration is not None and wav.duration < SLOWEST * seconds
 
 
 def _audio_of(row: Recording, source: storage.S3Source) -> Audio | None:

@@ -312,6 +312,9 @@ class Recording(Model):
             condition &= Recording.announced_bytes.does_not_exist()
             if self.wav_sha256 is None:
                 condition &= Recording.wav_sha256.does_not_exist()
+        elif announced is not None and announced.sha256 is not None and self.announced_sha256 is None:
+            changes["announced_sha256"] = announced.sha256
+            condition &= Recording.announced_sha256.does_not_exist()
         counts = audio is not None and self.counted_on is None and settings().limited
         if counts:
             changes["counted_on"] = utc_date()
@@ -327,12 +330,14 @@ class Recording(Model):
         return True
 
     def withdraw(self) -> None:
-        """Undo the reservation of a pending row whose audio was refused before it was counted. Raises Unavailable."""
-        if self.fresh:
-            self._remove(Recording.status == PENDING)
-        else:
-            with suppress(RecordNotFound):
-                self._write(Recording.status == PENDING, counted_on=None, wav_sha256=None, wav_bytes=None)
+        """Undo the reservation of a pending row whose audio was refused before it was counted. Raises Unavailable.
+
+        A row that waits for an upload as well stays: its time to live is that of an upload.
+        """
+        if self.fresh and self._remove((Recording.status == PENDING) & (Recording.expires_at == self.expires_at)):
+            return
+        with suppress(RecordNotFound):
+            self._write(Recording.status == PENDING, counted_on=None, wav_sha256=None, wav_bytes=None)
 
     def _may_be(self, announced: Announced) -> bool:
         """Whether an announced upload may be this row's audio: the sizes and hashes that are known are the same."""

@@ -63,7 +63,7 @@ def body_text(event: Event) -> str:
 def parse_json(text: str) -> Any:
     """Strict JSON (RFC 8259): no NaN, no name twice in an object. Raises MalformedRequest, ValidationFailed."""
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_int)
     except (ValueError, RecursionError):
         raise MalformedRequest("The body is not valid JSON.") from None
 
@@ -75,6 +75,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1][:10]
         raise ValidationFailed(*[(name, "is given more than once") for name in twice])
     return unique
+
+
+def _int(digits: str) -> float:
+    """Python converts no more than 4,300 digits; a number of more than 20 is beyond every limit of a field."""
+    return int(digits) if len(digits) <= 20 else float(digits)
 
 
 def _no_constant(name: str) -> Any:

@@ -10,7 +10,8 @@ from records.audio.wav import MAX_DURATION, Wav
 from records.errors import ConversionError, UnplayableAudio
 
 TOLERANCE = 0.1  # s: by how much an MP3 may be longer or shorter than its WAV file
-_TAGS = 65_536  # bytes that may follow the last frame of MPEG audio without being sound
+# How tags begin that may follow the last frame of MPEG audio: ID3v1, ID3v2, ID3v2 from behind, APEv2, Lyrics3.
+_TAGS = (b"TAG", b"ID3", b"3DI", b"APET", b"LYRI")
 
 
 class Feed:
@@ -55,8 +56,8 @@ class Feed:
                 "undecodable", "The WAV file's header says MPEG audio, but there is none in the file."
             )
         sound = self._bytes - found.skipped - found.unfinished
-        # What follows the last frame may be tags; more than that is lost sound, as in a file that was never filled.
-        lost = found.lost + (found.gap if found.gap > _TAGS else 0)
+        # What follows the last frame, unless it is a tag, is lost sound too, as in a file that was never filled.
+        lost = found.lost + (0 if found.after.startswith(_TAGS) else found.gap)
         if lost * found.samples > sound * self._wav.sample_rate * TOLERANCE:
             raise damaged()
 

@@ -91,7 +91,7 @@ class Frames:
     """Finds the whole frames of one stream that arrives in pieces of any size. Memory: one frame and one piece.
 
     frames, samples (per channel): found so far. skipped: bytes that belong to no frame; lost: those of them that lie
-    between two frames, where there must have been sound; gap: those since the last frame.
+    between two frames, where there must have been sound; gap: those since the last frame; after: the first 4 of them.
     """
 
     def __init__(self, layer: int, rate: int) -> None:
@@ -101,6 +101,7 @@ class Frames:
         self.lost = 0
         self._stream = (layer, rate)
         self.gap = 0
+        self.after = b""
         self._rest = b""
 
     def feed(self, piece: bytes | memoryview) -> bytes:
@@ -132,6 +133,8 @@ class Frames:
         """Where the next frame may begin."""
         following = data.find(b"\xff", offset + 1)
         following = following if following >= 0 else len(data)
+        if not self.gap:
+            self.after = data[offset : offset + 4]
         self.gap += following - offset
         self.skipped += following - offset
         return following
