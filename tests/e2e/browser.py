@@ -23,8 +23,19 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_pl
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
+# Playwright's own list, which a second one replaces, and after it what Chromium puts beside every page, though nobody
+# sees it here: the pages of its address bar, each with a process of its own, and a process for the next page.
+DISABLED = (
+    *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades", "LensOverlay"),
+    *("HttpsFirstBalancedModeAutoEnable", "MediaRouter", "PaintHolding", "ThirdPartyStoragePartitioning"),
+    *("AvoidCorsURLLoaderRestartOnRedirect", "TcpPortRandomizationWin", "OptimizationHints", "AimEnabled"),
+    *("NetworkTimeServiceQuerying", "PreconnectToSearch", "WebUIOmniboxPopup", "WebUIOmniboxAimPopup"),
+    *("WebUIOmniboxFullPopup", "SpareRendererForSitePerProcess"),
+)
+
 # Nothing but the page: no sandbox, since CI runs as root; none of the browser's own calls to its maker.
 FLAGS = (
+    f"--disable-features={','.join(DISABLED)}",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,6 +67,7 @@ def rf64(rate: int, channels: int, bits: int, seconds: float, piece: bytes) -> L
     return LongWav(head, piece, sound)
 
 
+@cache
 def music(rate: int = 44100) -> bytes:
     """A MiB of 16-bit stereo that is as much work for an encoder as music: noise that is not white."""
     state, left, samples = 1, 0, bytearray()

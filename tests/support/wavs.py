@@ -245,6 +245,7 @@ def wav(head: bytes, data: bytes, *, before: bytes = b"", after: bytes = b"", si
     return riff(head, before, chunk(b"data", data, size=size), after)
 
 
+@cache
 def sample(seconds: float = 4.0, rate: int = 44100) -> bytes:
     """A stereo WAV file that is pleasant to hear: a chord, broken upwards, each note ringing out on its own side."""
     notes = (220.0, 277.18, 329.63, 440.0, 554.37, 659.26, 880.0)
