@@ -6,6 +6,8 @@ those of their makers' tests. Both need an audio device and WebKit a screen: the
 
 from __future__ import annotations
 
+import base64
+import io
 import itertools
 import json
 import os
@@ -19,7 +21,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy
 import pytest
+import soundfile
 import websocket
 from selenium import webdriver
 
@@ -247,6 +251,37 @@ def play(browser: Browser) -> None:
                 raise
         else:
             return
+
+
+def test_other_audio_than_wav(browser: Browser, base_url: str, client: HttpClient) -> None:
+    """It is decoded by the browser, and made a WAV file by a worker."""
+    open_page(browser, base_url)
+    flac = io.BytesIO()
+    soundfile.write(flac, numpy.sin(numpy.arange(2 * 44_100) / 30) / 2, 44_100, format="FLAC")
+    packed = base64.b64encode(flac.getvalue()).decode()
+    browser.run(
+        f"""(() => {{
+          const bytes = Uint8Array.from(atob('{packed}'), (letter) => letter.charCodeAt(0));
+          const files = new DataTransfer();
+          files.items.add(new File([bytes], 'song.flac', {{ type: 'audio/flac' }}));
+          const field = document.querySelector('#files');
+          field.files = files.files;
+          field.dispatchEvent(new Event('change'));
+        }})()"""
+    )
+    wait_for(lambda: is_visible(browser, "#list .send") or text(browser, "#toasts"))
+    assert text(browser, "#toasts") == ""
+    time.sleep(0.6)
+    browser.click("#list .send")
+    wait_for(lambda: is_visible(browser, "#name"))
+    browser.type("#name", "Anna")
+    browser.click("#sign-up [type=submit]")
+    wait_for(lambda: is_visible(browser, "#list .download"))
+    link = browser.run("document.querySelector('#list .download').href")
+    record = client.request("GET", target(link), {"Accept": "application/json"}).json
+    assert (record["name"], record["status"], record["duration"]) == ("song.wav", "ready", pytest.approx(2, abs=0.1))
+    assert not record["levels"]["silent"]
+    assert browser.problems() == []
 
 
 def test_record_send_listen_delete(browser: Browser, base_url: str, client: HttpClient) -> None:

@@ -304,8 +304,11 @@ def test_two_tabs_are_one_identity(open_page: Open, wavs: Path) -> None:
 
 
 WARNINGS = {
-    "en-US": ("Show them to nobody but your own device.", "You are signed in as Anna.", "The key was replaced."),
-    "ru-RU": ("Не показывайте их никому", "Вы вошли как Anna.", "Ключ сменён."),
+    "en-US": (
+        *("Show them to nobody but your own device.", "You are signed in as Anna.", "The key was replaced."),
+        "This link no longer works",
+    ),
+    "ru-RU": ("Не показывайте их никому", "Вы вошли как Anna.", "Ключ сменён.", "Эта ссылка больше не действует"),
 }
 
 
@@ -313,7 +316,7 @@ WARNINGS = {
 def test_the_account_moves_to_another_device_and_is_erased(
     open_page: Open, wavs: Path, base_url: str, *, locale: str
 ) -> None:
-    warning, welcome, replaced = WARNINGS[locale]
+    warning, welcome, replaced, dead = WARNINGS[locale]
     first = sign_up(open_page(locale=locale))
     choose(first, wavs / "short.wav")
     ready(items(first).first)
@@ -334,8 +337,10 @@ def test_the_account_moves_to_another_device_and_is_erased(
     assert token not in link.partition("#")[0]
 
     second = open_page(link, locale=locale)
-    expect(second.page.locator(".toast")).to_contain_text(welcome)
+    expect(second.page.locator("#question")).to_contain_text("Anna")
     assert "#" not in second.page.url
+    second.page.locator("#yes").click()
+    expect(second.page.locator(".toast")).to_contain_text(welcome)
     item = items(second).first
     expect(item.get_by_role("heading")).to_have_text("short")
     item.locator(".play").click()
@@ -364,6 +369,11 @@ def test_the_account_moves_to_another_device_and_is_erased(
     choose(first, wavs / "short.wav")
     expect(first.page.locator("#sign-up-problem")).not_to_be_empty()
     expect(first.page.locator("#me")).to_be_hidden()
+
+    # The old link, opened once more, does not take the place of the new key.
+    second.page.evaluate("link => { location.hash = link.slice(link.indexOf('#')); }", link)
+    expect(second.page.locator(".toast").last).to_contain_text(dead)
+    second.page.reload()
 
     second.page.locator("#me").click()
     second.page.locator("#erase").click()
@@ -402,6 +412,141 @@ def test_sent_again_while_its_refusal_is_still_being_stored(open_page: Open, wav
     choose(visit, wavs / "short.wav")
     ready(items(visit).first)
     assert visit.answers("POST", "/records") == [401, 201]
+
+
+def test_the_key_is_replaced_while_something_is_sent(open_page: Open, line: Line, wavs: Path, base_url: str) -> None:
+    """What the old key is refused for says nothing of the new one, of which there is no other copy."""
+    visit = sign_up(open_page(proxy=line.proxy))
+    page = visit.page
+    line.slow(6_000_000)
+    choose(visit, wavs / "wide.wav")
+    wait_until(page, lambda: len(parts_sent(visit)) >= 1)
+    page.locator("#me").click()
+    page.locator("#rotate").click()
+    page.locator("#yes").click()
+    expect(page.locator(".toast")).to_contain_text("The key was replaced.")
+    line.restore()
+    ready(items(visit).first, timeout=120_000)
+    assert 401 in visit.answers("POST", "/uploads")
+    assert visit.answers("POST", "/users/token") == [200]
+    expect(page.locator("#sign-up")).to_be_hidden()
+    assert record_of(items(visit).first, base_url)["duration"] == pytest.approx(18.75, abs=0.1)
+
+
+def test_signed_out_with_recordings_that_were_not_sent(open_page: Open, line: Line, wavs: Path) -> None:
+    """They wait for somebody to sign in; nothing goes on without anybody."""
+    visit = sign_up(open_page(proxy=line.proxy))
+    page = visit.page
+    line.cut()
+    choose(visit, wavs / "short.wav", wavs / "speech.wav")
+    for item in items(visit).all():
+        become(item, "retry")
+    page.evaluate(
+        """() => {
+          window.puts = 0;
+          const put = IDBObjectStore.prototype.put;
+          IDBObjectStore.prototype.put = function (...given) { window.puts += 1; return put.apply(this, given); };
+        }"""
+    )
+    page.locator("#me").click()
+    page.locator("#sign-out").click()
+    page.locator("#yes").click()
+    expect(page.locator("#me")).to_be_hidden()
+    line.restore()
+    page.evaluate("dispatchEvent(new Event('online'))")
+    page.wait_for_timeout(4000)
+    expect(page.locator("#sign-up")).to_be_hidden()
+    assert page.evaluate("window.puts") < 10
+    items(visit).first.get_by_role("button", name="Try again").click()
+    page.locator("#name").fill("Berta")
+    page.locator("#name").press("Enter")
+    for item in items(visit).all():
+        ready(item)
+
+
+def test_a_deletion_holds_though_the_network_comes_back(open_page: Open, line: Line, wavs: Path) -> None:
+    visit = sign_up(open_page(proxy=line.proxy))
+    page = visit.page
+    line.cut()
+    choose(visit, wavs / "short.wav")
+    become(items(visit).first, "retry")
+    page.wait_for_timeout(600)
+    items(visit).first.get_by_role("button", name="Delete").click()
+    expect(items(visit)).to_have_count(0)
+    line.restore()
+    page.evaluate("dispatchEvent(new Event('online'))")
+    page.wait_for_timeout(7000)
+    with page.expect_response(listed):
+        page.reload()
+    expect(items(visit)).to_have_count(0)
+    assert 201 not in visit.answers("POST", "/records")
+
+
+def test_another_tab_is_opened_while_a_deletion_can_be_undone(open_page: Open, wavs: Path) -> None:
+    visit = sign_up(open_page())
+    page = visit.page
+    put(visit, wavs / "short.wav")
+    become(items(visit).first, "send")
+    page.wait_for_timeout(600)
+    items(visit).first.get_by_role("button", name="Delete").click()
+    expect(items(visit)).to_have_count(0)
+    other = open_page(same=visit)
+    expect(items(other)).to_have_count(0)
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    for tab in (visit, other):
+        expect(items(tab)).to_have_count(1)
+    page.wait_for_timeout(600)
+    items(visit).first.get_by_role("button", name="Send").click()
+    ready(items(visit).first)
+
+
+def test_an_upload_that_is_too_long_for_today(open_page: Open, wavs: Path) -> None:
+    """Only the arrived file shows it: what the service has is given up, and sent anew tomorrow, or if asked to."""
+    visit = sign_up(open_page())
+    page = visit.page
+    refusal = {
+        "code": "daily_limit",
+        "message": "Come tomorrow.",
+        "status": "failed",
+        "details": {"limit_seconds": 3, "used_seconds": 3},
+    }
+    page.route(
+        re.compile(r"/record\?"),
+        lambda route: route.fulfill(status=410, content_type="application/json", body=json.dumps(refusal)),
+        times=1,
+    )
+    choose(visit, wavs / "long.wav")
+    item = items(visit).first
+    become(item, "retry")
+    expect(item.locator(".note")).to_contain_text("You have reached today’s limit. It will be sent tomorrow.")
+    page.wait_for_timeout(5000)
+    expect(item.locator(".note")).to_contain_text("It will be sent tomorrow.")
+    item.get_by_role("button", name="Try again").click()
+    ready(item)
+    assert visit.answers("POST", "/uploads") == [201, 201]
+
+
+def test_storage_that_is_switched_off(open_page: Open, browser: Browser, base_url: str, wavs: Path) -> None:
+    """As browsers do where a person blocks the data of sites: channels between tabs, locks and databases refuse."""
+    visit = open_page()
+    page = visit.page
+    page.add_init_script(
+        """(() => {
+          const refuse = () => { throw new DOMException('denied', 'SecurityError'); };
+          window.BroadcastChannel = class { constructor() { refuse(); } };
+          navigator.locks.request = async () => refuse();
+          Object.defineProperty(window, 'localStorage', { get: refuse });
+          indexedDB.open = refuse;
+        })()"""
+    )
+    page.reload()
+    expect(page.locator("#booth")).to_be_visible()
+    put(visit, wavs / "short.wav")
+    page.wait_for_timeout(600)
+    items(visit).first.get_by_role("button", name="Send").click()
+    page.locator("#name").fill("Anna")
+    page.locator("#name").press("Enter")
+    ready(items(visit).first)
 
 
 def test_signed_out(open_page: Open, wavs: Path) -> None:
@@ -1560,6 +1705,33 @@ def test_a_browser_that_is_full_and_another_tab(open_page: Open, line: Line, wav
     assert first.answers("POST", "/records") == [201]
 
 
+def test_what_only_another_tab_has_whole(open_page: Open) -> None:
+    """A recording whose end found no room in the browser is not sent without it, unless its page is gone."""
+    first = sign_up(open_page())
+    first.page.evaluate("""() => {
+      const put = IDBObjectStore.prototype.put;
+      IDBObjectStore.prototype.put = function (value, key) {
+        if (this.name === 'parts' && key[1] > 0) this.transaction.abort();
+        return put.call(this, value, key);
+      };
+    }""")
+    record(first, 3)
+    second = open_page(same=first)
+    item = items(second).first
+    second.page.wait_for_timeout(600)
+    item.get_by_role("button", name="Send").click()
+    expect(item.locator(".note")).to_have_text("Another tab has the rest of this recording. Send it from there.")
+    first.page.close()
+    second.page.wait_for_timeout(600)
+    item.get_by_role("button", name="Send").click()
+    expect(item.locator(".note")).to_contain_text("What there is, is here.")
+    expect(item.locator(".facts")).to_contain_text(re.compile("0:01 "))
+    second.page.wait_for_timeout(600)
+    item.get_by_role("button", name="Send").click()
+    ready(item)
+    assert second.answers("POST", "/records") == [201]
+
+
 def test_sound_that_cannot_be_read_just_now(open_page: Open, wavs: Path) -> None:
     """A part of the sound is not taken for all of it, nor for none."""
     visit = sign_up(open_page())
@@ -1817,6 +1989,31 @@ def test_the_listening_page(open_page: Open, wavs: Path) -> None:
         return page.get_by_role("heading", name="Такой записи нет").is_visible()
 
     wait_until(page, gone)
+
+
+def test_the_listening_page_goes_on_where_the_sound_was_lost(open_page: Open, line: Line, wavs: Path) -> None:
+    """The signed address of a long MP3 has run out, say."""
+    visit = sign_up(open_page())
+    choose(visit, wavs / "long.wav")
+    ready(items(visit).first)
+    listener = open_page(items(visit).first.locator(".open").get_attribute("href"), proxy=line.proxy)
+    page = listener.page
+
+    def now() -> float:
+        return float(page.locator("#seek").input_value())
+
+    page.get_by_role("button", name="Play").click()
+    wait_until(page, lambda: now() > 0.3)
+    page.locator("body").press("5")
+    wait_until(page, lambda: now() > 120.3)
+    line.cut()
+    page.evaluate("const audio = document.querySelector('audio'); audio.src += '&again'; audio.play().catch(() => {})")
+    wait_until(page, lambda: bool(page.evaluate("Boolean(document.querySelector('audio').error)")))
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    line.restore()
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    wait_until(page, lambda: page.evaluate("document.querySelector('audio').currentTime") > 120.5)
 
 
 def test_the_listening_page_without_scripts(open_page: Open, wavs: Path) -> None:

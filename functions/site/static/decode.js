@@ -1,5 +1,7 @@
 // Audio of other formats: whatever the browser can decode becomes a WAV file, 16 bit at 44.1 kHz.
 
+import { wavHeader } from './wav.js';
+
 const RATE = 44_100;
 /** The longest (s) that is decoded here: as floating-point stereo three quarters of an hour are a gigabyte. */
 export const LONGEST = 45 * 60;
@@ -38,7 +40,8 @@ export async function toWav(file) {
     return await new Promise((resolve, reject) => {
       worker.onmessage = ({ data }) => resolve(data);
       worker.onerror = () => reject(new DOMException('the worker failed', 'not_audio'));
-      worker.postMessage({ channels, rate: RATE }, channels.map(({ buffer }) => buffer));
+      const header = wavHeader(channels[0].length * channels.length * 2, RATE, channels.length);
+      worker.postMessage({ header, channels, rate: RATE }, channels.map(({ buffer }) => buffer));
     });
   } finally {
     worker.terminate();

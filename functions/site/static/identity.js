@@ -3,7 +3,7 @@
 import * as api from './api.js';
 import { byId, one } from './elements.js';
 import { qrElement } from './qr.js';
-import { newId } from './store.js';
+import { alone, newId } from './store.js';
 import { clock, explain, size, words } from './strings.js';
 
 /**
@@ -48,17 +48,11 @@ function write(name, value) {
 export const identity = () => read(IDENTITY);
 
 /**
- * Runs `work` while no other tab signs up.
- * @param {() => Promise<void>} work
- */
-const alone = (work) => (navigator.locks ? navigator.locks.request('records/sign-up', work) : work());
-
-/**
  * Signs up, unless another tab has. A sign-up whose answer was lost is repeated with its key, and so makes one user.
  * @param {string} name @param {string} invite
  */
 function signUp(name, invite) {
-  return alone(async () => {
+  return alone('sign-up', async () => {
     if (identity()) return;
     let attempt = read(ATTEMPT);
     if (attempt?.name !== name) attempt = { name, key: newId() };
@@ -244,8 +238,16 @@ export function openIdentity({ changed, erased, ask, say, toast, copy }) {
       return; // not a link of ours
     }
     const other = identity();
-    if (other && other.id !== user.id) {
-      if (!(await ask(words('sure.replace', { name: user.name, other: other.name }), words('welcome.go')))) return;
+    if (other?.token === user.token) return;
+    try {
+      await api.account(user); // an old link of one's own, whose key was replaced since, must not take the place of the new
+    } catch (/** @type {any} */ problem) {
+      toast(problem.code === 'invalid_credentials' ? words('me.dead') : explain(problem), { alert: true });
+      return;
+    }
+    if (other?.id !== user.id) {
+      const question = other ? words('sure.replace', { name: user.name, other: other.name }) : words('sure.sign_in', { name: user.name });
+      if (!(await ask(question, words('welcome.go')))) return;
     }
     write(IDENTITY, user);
     changed();

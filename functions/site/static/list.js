@@ -59,6 +59,9 @@ function download(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
+/** Whether an element is shown, as far as `hidden` goes. */
+const isShown = (/** @type {Element} */ element) => element.getClientRects().length > 0;
+
 export class Row {
   editing = false;
   quarter = 0;
@@ -196,11 +199,11 @@ export class Row {
     if (this.shown && this.shown !== item.state) this.#tell();
     this.shown = item.state;
     // What had the focus is gone: it goes on to the next thing that can be done here, never to the top of the page.
-    if (focused && !focused.checkVisibility()) this.focus();
+    if (focused && !isShown(focused)) this.focus();
   }
 
   focus() {
-    const next = ALL.map((action) => this.part(action)).find((action) => action.checkVisibility());
+    const next = ALL.map((action) => this.part(action)).find(isShown);
     (next ?? this.card).focus();
   }
 
@@ -240,7 +243,7 @@ export class Row {
     const { item } = this;
     const progress = this.queue.progress(item);
     const sentences = [];
-    const kept = item.unkept ? 'state.unkept' : null;
+    const kept = item.unkept && item.note !== 'elsewhere' ? 'state.unkept' : null;
     if (item.state === 'kept') sentences.push(words(kept ?? `state.${item.note ?? 'kept'}`));
     if (item.state === 'reading') sentences.push(words('state.reading'));
     if (item.state === 'waiting') sentences.push(words('state.waiting'));

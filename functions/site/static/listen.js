@@ -25,6 +25,8 @@ function play() {
   const played = /** @type {SVGRectElement} */ (/** @type {unknown} */ (byId('played')));
   const length = Number(player.dataset.duration);
   let wanted = 0; // where playing begins, while the sound is not there yet
+  let last = 0; // where it was heard last
+  let tried = -Infinity; // when the sound was last asked for again
 
   function show() {
     const now = audio.readyState ? audio.currentTime : wanted;
@@ -44,12 +46,20 @@ function play() {
 
   function toggle() {
     if (!audio.paused) return audio.pause();
-    if (audio.error) audio.load(); // a signed address that ran out: the link leads to a new one
+    if (audio.error) again();
     audio.play().catch(show);
   }
 
+  /** Goes on where it stopped: the signed address of a long MP3 runs out, and the link leads to a new one. */
+  function again() {
+    wanted = last;
+    tried = performance.now();
+    audio.load();
+    audio.currentTime = last;
+  }
+
   function go(/** @type {number} */ seconds) {
-    wanted = Math.max(0, Math.min(length, seconds));
+    wanted = last = Math.max(0, Math.min(length, seconds));
     audio.currentTime = wanted;
     show();
   }
@@ -61,6 +71,16 @@ function play() {
   seek.addEventListener('input', () => go(Number(seek.value)));
   speed.addEventListener('change', () => { audio.playbackRate = Number(speed.value); });
   audio.addEventListener('play', run);
+  audio.addEventListener('timeupdate', () => { if (!audio.error && audio.readyState) last = audio.currentTime; });
+  audio.addEventListener('error', () => {
+    const on = !audio.paused;
+    audio.pause();
+    if (last && performance.now() - tried > 10_000) {
+      again();
+      if (on) audio.play().catch(show);
+    }
+    show();
+  });
   for (const event of ['pause', 'seeked', 'ended', 'loadedmetadata']) audio.addEventListener(event, show);
   for (const event of ['waiting', 'stalled']) audio.addEventListener(event, () => button.setAttribute('aria-busy', String(!audio.paused)));
   for (const event of ['playing', 'pause', 'canplay']) audio.addEventListener(event, () => button.removeAttribute('aria-busy'));

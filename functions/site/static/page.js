@@ -5,7 +5,7 @@ import { LONGEST, toWav } from './decode.js';
 import { byId } from './elements.js';
 import { identity, openIdentity } from './identity.js';
 import { List, Row } from './list.js';
-import { alone, createQueue, fileName } from './queue.js';
+import { createQueue, fileName, mayGoOn } from './queue.js';
 import { openRecorder } from './recorder.js';
 import * as store from './store.js';
 import { choose, day, explain, language, spoken, translate, when, words } from './strings.js';
@@ -27,7 +27,13 @@ const UNDO = 6000;
 
 const list = new List(day);
 // Other tabs of this browser show the same list.
-const tabs = 'BroadcastChannel' in window ? new BroadcastChannel('records') : null;
+/** @type {BroadcastChannel | null} */
+let tabs = null;
+try {
+  tabs = new BroadcastChannel('records');
+} catch {
+  // There is none, or storage is switched off.
+}
 
 document.documentElement.lang = language;
 translate(document);
@@ -244,18 +250,26 @@ const actions = {
     list.arrange();
     frame();
     next.focus();
+    // A page that is opened meanwhile finds it leaving, and waits for this.
+    let settled = () => {};
+    store.alone(`${item.id}/leaving`, () => new Promise((resolve) => { settled = () => resolve(undefined); }));
+    const stay = () => {
+      item.leaving = false;
+      changed(item).finally(settled);
+      goOn(item);
+    };
     const finish = async () => {
       if (!leaving.delete(item.id)) return;
       clearTimeout(timer);
       try {
-        if (owned && item.record) await api.remove(me(), item.record);
+        if (item.record && (owned || actions.owned(item))) await api.remove(me(), item.record);
       } catch (/** @type {any} */ problem) {
-        item.leaving = false;
-        changed(item);
+        stay();
         return toast(explain(problem), { alert: true });
       }
       unlist(item);
       await store.remove(item.id);
+      settled();
       tabs?.postMessage(item.id);
       return undefined;
     };
@@ -267,8 +281,7 @@ const actions = {
       work() {
         clearTimeout(timer);
         if (!leaving.delete(item.id)) return;
-        item.leaving = false;
-        changed(item);
+        stay();
         list.get(item.id)?.focus();
         say(words('say.back', { name: item.name }));
       },
@@ -285,7 +298,7 @@ tabs?.addEventListener('message', async ({ data: id }) => {
   if (kept && row) {
     show(Object.assign(row.item, kept));
     // Should the tab that sends it be closed, this one goes on.
-    if (kept.state === 'unsent' && identity()) queue.later(row.item, 5);
+    if (kept.state === 'unsent') queue.later(row.item, 5);
     else if (['waiting', 'sending', 'converting'].includes(kept.state)) queue.resume(row.item);
   } else if (kept) {
     show(kept);
@@ -297,7 +310,7 @@ tabs?.addEventListener('message', async ({ data: id }) => {
 async function goOn(/** @type {Item} */ item) {
   const { state } = item;
   if (state === 'recording' || state === 'reading') {
-    await alone(item.id, async () => {
+    await store.alone(item.id, async () => {
       const now = await store.item(item.id);
       if (!now) return list.get(item.id) && unlist(item); // another tab has thrown it away
       if (now.state !== state) return undefined; // its tab has finished
@@ -306,12 +319,12 @@ async function goOn(/** @type {Item} */ item) {
       return store.remove(item.id);
     });
   } else if (item.state === 'unsent') {
-    if (identity()) await queue.send(item);
+    if (mayGoOn(item)) await queue.send(item);
   } else if (['waiting', 'sending', 'converting'].includes(item.state)) await queue.resume(item);
 }
 
 function resend() {
-  for (const { item } of list.rows.values()) if (item.state === 'unsent') queue.send(item);
+  for (const { item } of list.rows.values()) if (mayGoOn(item)) queue.send(item);
 }
 addEventListener('online', resend);
 addEventListener('beforeunload', (event) => queue.busy && event.preventDefault());
@@ -419,6 +432,9 @@ function refuse(/** @type {string} */ line) {
   refusals = { close, lines, box: byId('toasts').lastElementChild };
 }
 
+/** @type {Promise<any>} */
+let decoding = Promise.resolve();
+
 async function add(/** @type {File[]} */ files) {
   const now = Date.now();
   let added = 0;
@@ -432,7 +448,8 @@ async function add(/** @type {File[]} */ files) {
       try {
         if (!(await looksLikeWav(file).catch(() => false))) {
           show(item);
-          wav = await toWav(file);
+          decoding = decoding.catch(() => {}).then(() => toWav(file)); // one after another: each may take a gigabyte
+          wav = await decoding;
         }
       } catch (/** @type {any} */ error) {
         if (list.get(item.id)) unlist(item);
@@ -443,10 +460,11 @@ async function add(/** @type {File[]} */ files) {
       added += 1;
       item.bytes = wav.size;
       // Another tab that finds the item before its sound is there must not take it for one whose page has died.
-      return alone(item.id, async () => {
+      return store.alone(item.id, async () => {
         await changed(item);
         item.unkept = !(await store.addPart(item.id, 0, wav));
-        await changed(Object.assign(item, { state: 'kept' }));
+        await store.keep(Object.assign(item, { state: 'kept' })); // before it is seen: whoever sees it may close the page
+        await changed(item);
       });
     }),
   );
@@ -540,11 +558,23 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
 navigator.serviceWorker?.register('/sw.js').catch(() => {}); // the page does without
 
 greet();
+/** Deletes what a page was about to delete when it was closed. One that is open may still take it back. */
+function goOnLeaving(/** @type {Item} */ { id }) {
+  return store.alone(`${id}/leaving`, async () => {
+    const item = await store.item(id);
+    if (!item) return;
+    if (!item.leaving) {
+      show(item);
+      goOn(item);
+    } else if (item.record && actions.owned(item)) await api.remove(me(), item.record).then(() => store.remove(id), () => {});
+    else await store.remove(id);
+  });
+}
+
 const kept = [];
 for (const item of await store.items()) {
-  if (!item.leaving) kept.push(item);
-  else if (item.record && actions.owned(item)) api.remove(me(), item.record).then(() => store.remove(item.id), () => {});
-  else store.remove(item.id);
+  if (item.leaving) goOnLeaving(item);
+  else kept.push(item);
 }
 for (const item of kept) show(item);
 frame();

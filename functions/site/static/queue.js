@@ -30,7 +30,7 @@ import * as store from './store.js';
  * @property {string} name
  * @property {number} created ms
  * @property {State} state
- * @property {string | null} [note] what is said of a kept one: 'cancelled', 'recovered'
+ * @property {string | null} [note] what is said of a kept one: 'cancelled', 'recovered', 'elsewhere', 'cut'
  * @property {Failure | null} [problem]
  * @property {boolean} [again] whether a refused one can be tried again
  * @property {number} [bytes] of the WAV
@@ -62,7 +62,11 @@ const PAUSES = [3, 10, 30, 60, 300];
 /** Problems that pass. */
 const PASSING = new Set(['network', 'unavailable', 'upload_expired', 'invalid_credentials', 'unread', 'daily_limit']);
 /** Problems that passed by themselves no more than once: a person may try again all the same. */
-const WORTH_A_TRY = new Set(['conversion_error', 'conversion_timeout', 'record_not_found', 'validation_failed', 'upload_damaged', 'storage_full', 'unknown']);
+const WORTH_A_TRY = new Set(['conversion_error', 'conversion_timeout', 'record_not_found', 'validation_failed', 'upload_damaged', 'idempotency_conflict', 'storage_full', 'unknown']);
+
+/** Whether an item that was not sent may be, without being asked for. */
+export const mayGoOn = (/** @type {Item} */ item) =>
+  item.state === 'unsent' && !item.leaving && Boolean(identity()) && (!item.unkept || store.inMemory(item.id));
 
 const sleep = (/** @type {number} */ seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
@@ -70,15 +74,6 @@ const sleep = (/** @type {number} */ seconds) => new Promise((resolve) => setTim
 export function fileName(/** @type {string} */ name) {
   const plain = name.replace(/[/\\\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/gu, '-').trim();
   return `${[...plain].slice(0, 250).join('')}.wav`;
-}
-
-/**
- * Runs `work` while no other tab of this browser does anything with that item.
- * @param {string} id @param {() => Promise<unknown>} work
- * @returns {Promise<unknown>}
- */
-export function alone(id, work) {
-  return navigator.locks ? navigator.locks.request(`records/${id}`, work) : work();
 }
 
 /**
@@ -114,7 +109,7 @@ export function createQueue({ changed, signedOut }) {
   async function take(item, prepare) {
     if (taken.has(item.id)) return;
     taken.add(item.id);
-    await alone(item.id, async () => {
+    await store.alone(item.id, async () => {
       try {
         await prepare?.();
         const kept = await store.item(item.id);
@@ -126,7 +121,7 @@ export function createQueue({ changed, signedOut }) {
           turns[lane] = mine;
           await mine;
           await follow(item);
-        } while (item.state === 'waiting' && !item.removed); // it is to be sent again, as who finds it taken says
+        } while (item.state === 'waiting' && !item.removed && !item.leaving); // it is to be sent again, as who finds it taken says
       } finally {
         taken.delete(item.id); // at once: from here on nobody looks at its state
       }
@@ -138,7 +133,7 @@ export function createQueue({ changed, signedOut }) {
    * @returns {Promise<void>}
    */
   async function send(item) {
-    if (item.state !== 'waiting' || item.removed) return;
+    if (item.state !== 'waiting' || item.removed || item.leaving) return;
     const user = identity();
     if (!user) return failed(item, new Problem('invalid_credentials'));
     if (item.user !== user.id) Object.assign(item, { user: user.id, uploaded: false, sent: 0 });
@@ -147,6 +142,12 @@ export function createQueue({ changed, signedOut }) {
       wav = await store.sound(item);
     } catch {
       return failed(item, new Problem('unread'));
+    }
+    if (item.state !== 'waiting' || item.removed || item.leaving) return; // while its sound was read
+    if (item.unkept && !store.inMemory(item.id)) {
+      if (await store.inAnotherTab(item.id)) return become(item, 'kept', { note: 'elsewhere' });
+      item.unkept = false;
+      if (wav) return become(item, 'kept', { note: 'cut', bytes: wav.size, duration: (wav.size - 44) / 2 / (item.sampleRate ?? NaN) });
     }
     if (!wav) return become(item, 'refused', { problem: { code: 'lost' } });
     const controller = new AbortController();
@@ -162,7 +163,7 @@ export function createQueue({ changed, signedOut }) {
       const record = await deliver(item, user, wav, { signal: controller.signal, onProgress: gauge(item, progress), onArrived });
       await arrived(item, record);
     } catch (/** @type {any} */ problem) {
-      await failed(item, problem);
+      await failed(item, problem, user);
     } finally {
       running.delete(item.id);
       changed(item);
@@ -233,18 +234,36 @@ export function createQueue({ changed, signedOut }) {
         const record = await look(item.record, identity());
         if (record.status === 'ready') await arrived(item, { ...item.record, ...record });
       } catch (/** @type {any} */ problem) {
-        if (!PASSING.has(problem.code)) await failed(item, problem);
+        if (problem.code === 'daily_limit') await refusedToday(item, problem);
+        else if (!PASSING.has(problem.code)) await failed(item, problem);
       }
     }
   }
 
-  /** @param {Item} item @param {Problem} problem */
-  async function failed(item, { code, message, details, retryAfter }) {
+  /**
+   * The service has it, and found only then that it is too long for today: it is sent anew tomorrow (UTC), from here
+   * if its sound is here.
+   * @param {Item} item @param {Problem} problem
+   */
+  async function refusedToday(item, problem) {
+    const { code, message, details } = problem;
+    if (item.source === 'service') return become(item, 'refused', { problem: { code, message, details } });
+    Object.assign(item, fresh(item));
+    problem.retryAfter ??= 86_400 - ((Date.now() / 1000) % 86_400);
+    return failed(item, problem);
+  }
+
+  /**
+   * @param {Item} item @param {Problem} problem
+   * @param {User} [sender] who was refused, where it was refused to anybody
+   */
+  async function failed(item, { code, message, details, retryAfter }, sender) {
     const problem = { code, message, details };
     if (code === 'cancelled') return become(item, 'kept', { note: 'cancelled' });
     if (!PASSING.has(code)) return become(item, 'refused', { problem, again: item.source !== 'service' && WORTH_A_TRY.has(code) });
-    // A late answer about an identity that this browser has given up says nothing of the one it has now.
-    const own = (identity()?.id ?? item.user) === item.user;
+    // A late answer about a user or a token that this browser has given up says nothing of what it has now.
+    const now = identity();
+    const own = !now || (now.id === item.user && now.token === (sender?.token ?? now.token));
     if (code === 'invalid_credentials' && own) signedOut();
     else {
       const attempts = item.attempts ?? 0;
@@ -281,7 +300,7 @@ export function createQueue({ changed, signedOut }) {
     /** Sends an item after its pause, unless another tab does before. */
     later(/** @type {Item} */ item, more = 0) {
       clearTimeout(timers.get(item.id));
-      timers.set(item.id, setTimeout(() => item.state === 'unsent' && queue.send(item), ((item.pause ?? 0) + more) * 1000));
+      timers.set(item.id, setTimeout(() => mayGoOn(item) && queue.send(item), ((item.pause ?? 0) + more) * 1000));
     },
 
     /** Sends an item that is new (`prepare` keeps it), or was under way when the page was closed. */

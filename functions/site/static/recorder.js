@@ -3,7 +3,6 @@
 import { byId } from './elements.js';
 import { microphones, openMicrophone } from './microphone.js';
 import { silence } from './player.js';
-import { alone } from './queue.js';
 import * as store from './store.js';
 import { clock, spoken, words } from './strings.js';
 import { Envelope, Tape } from './waveform.js';
@@ -123,8 +122,8 @@ export function openRecorder({ newItem, begun, kept, dropped, ask, say }) {
     // Another tab that finds this item must not take it for one whose page has died.
     /** @type {Promise<void>} */
     const over = new Promise((resolve) => { recording.release = resolve; });
-    alone(item.id, () => over);
-    navigator.wakeLock?.request('screen').then((lock) => { recording.awake = lock; }, () => {});
+    store.alone(item.id, () => over);
+    stayAwake(recording);
     begun(item);
     tape.start(sampleRate / BLOCK);
     face('on', 'booth.listening');
@@ -132,6 +131,15 @@ export function openRecorder({ newItem, begun, kept, dropped, ask, say }) {
     say(words('say.recording'));
     offer();
   }
+
+  /** The screen stays on; the browser forgets that each time the page is hidden. */
+  function stayAwake(/** @type {Recording} */ recording) {
+    navigator.wakeLock?.request('screen').then((lock) => {
+      if (current === recording) recording.awake = lock;
+      else lock.release();
+    }, () => {});
+  }
+  document.addEventListener('visibilitychange', () => current && document.visibilityState === 'visible' && stayAwake(current));
 
   /** @param {Recording} recording @param {Block} block */
   function take(recording, { samples, peak, mean }) {

@@ -55,9 +55,48 @@ async function run(mode, names, work) {
   });
 }
 
+/**
+ * Runs `work` while no other tab of this browser runs anything under that name.
+ * @template T
+ * @param {string} name @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+export async function alone(name, work) {
+  let begun = false;
+  try {
+    return await navigator.locks.request(`records/${name}`, () => {
+      begun = true;
+      return work();
+    });
+  } catch (error) {
+    if (begun) throw error;
+    return work(); // there are no locks here: an old browser, or one whose storage is switched off
+  }
+}
+
 const partsOf = (/** @type {string} */ id) => IDBKeyRange.bound([id, 0], [id, Infinity]);
 /** @type {Map<string, Map<number, BlobPart>>} id → parts that found no room */
 const unkept = new Map();
+/** @type {Map<string, (value?: unknown) => void>} id → what tells the other tabs that this one no longer has its parts */
+const told = new Map();
+
+/** Whether a part of an item's sound is in this page's memory. */
+export const inMemory = (/** @type {string} */ id) => unkept.has(id);
+
+/** Whether a part of an item's sound is in the memory of another tab. */
+export async function inAnotherTab(/** @type {string} */ id) {
+  try {
+    return await navigator.locks.request(`records/${id}/memory`, { ifAvailable: true }, async (lock) => !lock);
+  } catch {
+    return false;
+  }
+}
+
+function forget(/** @type {string} */ id) {
+  unkept.delete(id);
+  told.get(id)?.();
+  told.delete(id);
+}
 
 /**
  * Every kept item, newest first.
@@ -116,6 +155,7 @@ export async function addPart(id, n, part) {
     await run('readwrite', ['parts'], (store) => store.put(part, [id, n]));
     return true;
   } catch {
+    if (!unkept.has(id)) alone(`${id}/memory`, () => new Promise((resolve) => told.set(id, resolve)));
     unkept.set(id, (unkept.get(id) ?? new Map()).set(n, part));
     return false;
   }
@@ -155,7 +195,7 @@ export async function sound(/** @type {Item} */ item) {
 
 /** Lets an item's sound go. */
 export async function dropSound(/** @type {string} */ id) {
-  unkept.delete(id);
+  forget(id);
   try {
     await run('readwrite', ['parts'], (store) => store.delete(partsOf(id)));
   } catch {
@@ -165,7 +205,7 @@ export async function dropSound(/** @type {string} */ id) {
 
 /** Lets an item go, with its sound. */
 export async function remove(/** @type {string} */ id) {
-  unkept.delete(id);
+  forget(id);
   try {
     await run('readwrite', ['items', 'parts'], (list, parts) => {
       list.delete(id);

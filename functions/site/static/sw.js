@@ -41,7 +41,7 @@ async function asset(/** @type {Request} */ request) {
 worker.addEventListener('fetch', (event) => {
   const { pathname, origin } = new URL(event.request.url);
   if (event.request.method !== 'GET' || origin !== location.origin) return;
-  if (event.request.destination === 'audioworklet') return; // WebKit loads none that a service worker answers
+  if (['audioworklet', 'worker'].includes(event.request.destination)) return; // WebKit loads none that a service worker answers
   if (pathname === '/') event.respondWith(page(event.request));
   else if (pathname.startsWith(`${CACHE}/`)) event.respondWith(asset(event.request));
 });
