@@ -19,8 +19,8 @@ PY = .venv/bin/python
 # SAM CLI looks for uv on PATH, and counts its calls for AWS unless it is told not to.
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-central-1} .sam/bin/sam
 PYTEST = $(PY) -m pytest
-# One worker more than there are processors: some tests wait more than they compute. A module's tests stay together.
-WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Two workers more than there are processors: many tests wait more than they compute. A module's tests stay together.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 PARALLEL = -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 help: ## Show this list

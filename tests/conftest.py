@@ -42,7 +42,10 @@ def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 # What takes longest is begun first, so that no worker is left with it at the end.
-FIRST = ("test_long_recordings", "test_page", "test_emulator", "test_ffmpeg_layer", "test_deploy", "test_faults")
+FIRST = (
+    *("test_long_recordings", "test_emulator", "test_deploy", "test_page_recording", "test_page_people", "test_faults"),
+    *("test_page_faults", "test_page_everybody", "test_page_list", "test_both_paths", "test_limits", "test_erasure"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
