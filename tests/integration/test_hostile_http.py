@@ -144,7 +144,7 @@ def test_content_type(client: EventClient, account: Account, content_type: str, 
     assert post(client, account, content_type, form(account, part("audio", WAV))).status == status
 
 
-@pytest.mark.parametrize("encoded", ["!!!!", "QUJD=", "Q", "QUJDé", "QUJD QUJD", "=" * 8])
+@pytest.mark.parametrize("encoded", ["!!!!", "QUJD=", "Q", "QUJDé", "QUJD QUJD", "=" * 8, "QUJD===\n"])
 @pytest.mark.parametrize("path", ["/records", "/users", "/uploads"])
 def test_bad_base64(client: EventClient, account: Account, encoded: str, path: str) -> None:
     kind = "audio/wav" if path == "/records" else "application/json"

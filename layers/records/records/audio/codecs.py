@@ -175,9 +175,7 @@ def _looks(reader: Reader, data: Data, width: int) -> Iterator[bytes]:
         yield reader.at(offset, min(4096 * width, data.offset + data.length - offset))
 
 
-def _float(fmt: Fmt, reader: Reader, data: Data, order: Order) -> Coding:
-    if order == "big":
-        raise _wrong_form("The WAV file holds big-endian (RIFX) floating-point samples.")
+def _float(fmt: Fmt, reader: Reader, data: Data, _: Order) -> Coding:
     width = _container(fmt)
     if width not in (4, 8) or fmt.bits not in (0, 8 * width):
         raise _wrong_form(f"The WAV file has {fmt.bits}-bit floating-point samples; 32 and 64 can be converted.")
