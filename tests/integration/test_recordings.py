@@ -395,6 +395,16 @@ def test_the_repeated_commit_of_one_attempt(user: User, wav: Wav) -> None:
     assert late.complete(wav, A, MP3, "attempt-1") is True
 
 
+def test_the_first_audio_claims_the_row(user: User) -> None:
+    """Two requests with different audio find the row of an upload that was only asked for."""
+    row = Recording.reserve(user, "a.wav", "k", None)  # its time need not be changed, so that alone refuses nothing
+    first, second = (Recording.find(int(user.id), row.id) for _ in range(2))
+    assert first._adopt(A) is True
+    before = held()
+    assert second._adopt(B) is False
+    assert (held(), second.wav_sha256) == (before, A.sha256)
+
+
 def test_a_row_that_has_just_failed_is_not_claimed(user: User) -> None:
     """It failed between the look at it and the claim: the verdict is on audio that nobody compared."""
     row = row_in("a ticket", user)

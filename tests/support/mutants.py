@@ -431,14 +431,14 @@ MUTANTS = (
         RECORDINGS_PY,
         "if audio is not None and self.wav_sha256 != audio.sha256 and not (claim and self.status == PENDING):",
         "if False:",
-        f"{CONTRACT} -k key",
+        f"{RECORDINGS} -k 'reserve or claimed'",
     ),
     Mutant(
         "the first audio claims a ticket's row",
         RECORDINGS_PY,
         "            condition &= Recording.wav_sha256.does_not_exist()\n        if announced",
         "        if announced",
-        f"{UPLOADS} {INTERLEAVINGS}",
+        f"{RECORDINGS} -k claims",
     ),
     Mutant(
         "a write is conditional on the generation",
@@ -508,7 +508,7 @@ MUTANTS = (
         RECORDINGS_PY,
         "            condition &= Recording.wav_sha256.does_not_exist() | (Recording.wav_sha256 == audio.sha256)\n",
         "",
-        f"{UPLOADS}",
+        RECORDINGS,
     ),
     Mutant(
         "a row past its time is gone",
@@ -558,13 +558,6 @@ MUTANTS = (
         'return f"records/{int(self.user)}/{self.id}/{self.generation}/"',
         'return f"records/{int(self.user)}/{self.id}/"',
         REMOVAL,
-    ),
-    Mutant(
-        "without a key the record is the caller's",
-        CONVERSION,
-        "return Sent(row, made or key is None)",
-        "return Sent(row, made)",
-        f"{FAULTS} -k 'Send and lost'",
     ),
     Mutant(
         "a late attempt's MP3 goes with its row",
@@ -811,8 +804,8 @@ MUTANTS = (
     Mutant(
         "a large MP3 goes by a signed address",
         GET,
-        "        if inline:\n",
-        "        if True:\n",
+        "inline = size <= MAX_INLINE_BYTES",
+        "inline = True",
         f"{FAULTS} -k GetLarge",
     ),
     Mutant(

@@ -91,8 +91,7 @@ def convert_sent(user: User, name: str, key: str | None, body: bytes, deadline: 
         raise Unavailable from None
     if made and not row.fresh:
         _delete_other_attempts(row)
-    # Without a key the record can be nobody else's, even where a lost response hid that it was made here.
-    return Sent(row, made or key is None)
+    return Sent(row, made)
 
 
 @dataclass(frozen=True, slots=True)
