@@ -304,7 +304,7 @@ def test_another_tab_is_opened_while_a_deletion_can_be_undone(open_page: Open, w
 
 
 def test_an_upload_that_is_too_long_for_today(open_page: Open, wavs: Path) -> None:
-    """Only the arrived file shows it: what the service has is given up, and sent anew tomorrow, or if asked to."""
+    """Only the arrived file shows it: what the service has is given up, and sent again tomorrow, or if asked to."""
     visit = sign_up(open_page())
     page = visit.page
     refusal = {

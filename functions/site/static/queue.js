@@ -241,7 +241,7 @@ export function createQueue({ changed, signedOut }) {
   }
 
   /**
-   * The service has it, and found only then that it is too long for today: it is sent anew tomorrow (UTC), from here
+   * The service has it, and found only then that it is too long for today: it is sent again tomorrow (UTC), from here
    * if its sound is here.
    * @param {Item} item @param {Problem} problem
    */
